@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar"
+)
+
+// checkTimeout bounds each step of the check.
+const checkTimeout = 10 * time.Second
+
+// check parses the environment, prints what is in effect, and reaches for broker, topic and handler without touching either.
+func check(args, environ []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	offline := flags.Bool("offline", false, "only check the configuration, connect to nothing")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return exitConfig
+	}
+	cfg, ok := configure(environ, stderr)
+	if !ok {
+		return exitConfig
+	}
+	for _, s := range cfg.Redacted() {
+		fmt.Fprintf(stdout, "%s=%s\n", s.Name, s.Value)
+	}
+	for _, n := range cfg.Notes {
+		fmt.Fprintf(stdout, "note: %s: %s\n", n.Variable, n.Text)
+	}
+	// What New checks besides needs files, not connections.
+	if _, err := sidecar.New(cfg, slog.New(slog.DiscardHandler), buildVersion()); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitConfig
+	}
+	if *offline {
+		fmt.Fprintln(stdout, "ok: configuration")
+		return exitOK
+	}
+	code := exitOK
+	step := func(name string, f func(context.Context) (string, error)) {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		defer cancel()
+		detail, err := f(ctx)
+		if err != nil {
+			code = exitFailure
+			fmt.Fprintf(stdout, "FAILED: %s: %v\n", name, err)
+			return
+		}
+		fmt.Fprintf(stdout, "ok: %s%s\n", name, detail)
+	}
+	step("broker and topic", func(ctx context.Context) (string, error) { return sidecar.Probe(ctx, cfg) })
+	step("handler", func(ctx context.Context) (string, error) { return reachHandler(ctx, cfg) })
+	return code
+}
+
+// reachHandler resolves the handler's name, connects, and shakes hands where it is TLS. It sends no request: a handler may act on any.
+func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
+	target := cfg.Handler.BaseURL
+	if cfg.Subscription.Sink.Kind == envconfig.SinkHTTP {
+		target = cfg.Subscription.Sink.Display
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return "", fmt.Errorf("read the handler's URL: it does not parse") // the error's text would hold it
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	addr := net.JoinHostPort(u.Hostname(), port)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	if u.Scheme != "https" {
+		return " at " + addr, nil
+	}
+	conf, err := sidecar.HandlerTLS(cfg)
+	if err != nil {
+		return "", err
+	}
+	if conf.ServerName == "" {
+		conf.ServerName = u.Hostname()
+	}
+	if err := tls.Client(conn, conf).HandshakeContext(ctx); err != nil {
+		return "", fmt.Errorf("shake hands over TLS: %w (set HANDLER_TLS_CA for a private authority)", err)
+	}
+	return " at " + addr + " over TLS", nil
+}

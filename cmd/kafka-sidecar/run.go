@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar"
+)
+
+// Exit codes, an interface of their own: orchestrators act on them.
+const (
+	exitOK      = 0 // drained, or finished
+	exitFailure = 1 // what was needed could not be had
+	exitConfig  = 2 // the environment is wrong
+	exitStopped = 3 // ON_FAILURE=stop met a failed record
+	exitDrain   = 4 // the drain budget was exceeded, or a second signal came
+)
+
+// version is set by the release build; see buildVersion.
+var version string
+
+// buildVersion is the release's version, or what the Go toolchain knows of a build from source.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+const usage = `kafka-sidecar: one Kafka topic to one handler, in key order, losing nothing.
+
+  kafka-sidecar               run, configured by environment variables
+  kafka-sidecar check         check the configuration and reach broker, topic and handler (--offline: only check)
+  kafka-sidecar healthcheck   ask the running sidecar's /live (--ready: /ready)
+  kafka-sidecar parked        list the records whose keys are parked
+  kafka-sidecar help env      list every variable
+  kafka-sidecar version
+
+The smallest configuration:
+
+  KAFKA_BOOTSTRAP_SERVERS=localhost:9092
+  SUBSCRIPTION_ID=orders-to-billing
+  SUBSCRIPTION_SOURCE=kafka://my-cluster/orders
+  SUBSCRIPTION_SINK=http://localhost:8080/orders
+`
+
+// run is the program: it returns the exit code and touches nothing of the process but signals.
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "", "run":
+		if len(args) == 0 {
+			return serve(environ, stderr)
+		}
+	case "check":
+		return check(args, environ, stdout, stderr)
+	case "healthcheck":
+		return healthcheck(args, environ, stdout, stderr)
+	case "parked":
+		return parked(args, environ, stdout, stderr)
+	case "version", "--version":
+		fmt.Fprintln(stdout, "kafka-sidecar", buildVersion())
+		return exitOK
+	case "help", "--help", "-h":
+		return help(args, stdout, stderr)
+	}
+	fmt.Fprint(stderr, usage)
+	return exitConfig
+}
+
+// help prints the usage, or the reference of all variables.
+func help(args []string, stdout, stderr io.Writer) int {
+	switch {
+	case len(args) == 0:
+		fmt.Fprint(stdout, usage)
+	case len(args) == 1 && args[0] == "env":
+		fmt.Fprint(stdout, envconfig.HelpText())
+	case len(args) == 2 && args[0] == "env" && args[1] == "--markdown":
+		fmt.Fprint(stdout, envconfig.Reference())
+	default:
+		fmt.Fprint(stderr, usage)
+		return exitConfig
+	}
+	return exitOK
+}
+
+// configure reads the environment; every mistake is printed, one a line.
+func configure(environ []string, stderr io.Writer) (*envconfig.Config, bool) {
+	cfg, err := envconfig.Parse(environ)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return nil, false
+	}
+	return cfg, true
+}
+
+// serve runs the sidecar until a signal stops it.
+func serve(environ []string, stderr io.Writer) int {
+	cfg, ok := configure(environ, stderr)
+	if !ok {
+		return exitConfig
+	}
+	log := newLogger(cfg, stderr)
+	log.Info("starting", slog.String("version", buildVersion()), slog.String("subscription", cfg.Subscription.ID), slog.String("source", cfg.Subscription.Source),
+		slog.String("sink", cfg.Subscription.Sink.Display), slog.String("group", cfg.Kafka.GroupID), slog.String("ordering", cfg.Delivery.Ordering),
+		slog.String("on_failure", cfg.Delivery.OnFailure))
+	for _, n := range cfg.Notes {
+		log.Log(context.Background(), n.Level, n.Text, slog.String("variable", n.Variable))
+	}
+	s, err := sidecar.New(cfg, log, buildVersion())
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitConfig
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for stopping := false; ; {
+		select {
+		case err := <-ended:
+			return exitCode(err, log)
+		case sig := <-signals:
+			if stopping {
+				log.Error("second signal: stopping at once", slog.String("signal", sig.String()))
+				return exitDrain
+			}
+			log.Info("signal received", slog.String("signal", sig.String()))
+			stopping = true
+			stop()
+		}
+	}
+}
+
+// exitCode logs why the engine ended and maps it to a code.
+func exitCode(err error, log *slog.Logger) int {
+	switch {
+	case err == nil:
+		log.Info("drained and stopped")
+		return exitOK
+	case errors.Is(err, sidecar.ErrStopped):
+		log.Error("stopped", slog.Any("err", err))
+		return exitStopped
+	case errors.Is(err, sidecar.ErrDrainBudget):
+		log.Error("stopped", slog.Any("err", err))
+		return exitDrain
+	}
+	log.Error("failed", slog.Any("err", err))
+	return exitFailure
+}
+
+// newLogger writes to w in the configured format and level.
+func newLogger(cfg *envconfig.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Run.LogLevel)); err != nil {
+		level = slog.LevelInfo // the parser admits only names that slog knows
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	format := cfg.Run.LogFormat
+	if format == "" && isTerminal(w) {
+		format = "text"
+	}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// isTerminal says whether w is a character device, as a terminal is.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != ""
+}

@@ -1,0 +1,306 @@
+package sidecar
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/lanes"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
+)
+
+// flow is the one place where records in progress are kept: the lanes that order them and the ledger of each partition, under one mutex.
+// Readers put records in (intake.go), workers take attempts out and bring outcomes back (worker.go), the committer takes commits.
+// Nothing under the mutex blocks or does I/O, so that 64 workers share it at a cost of well under a microsecond a record.
+type flow struct {
+	cfg     flowConfig
+	metrics *metrics.Metrics
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	ready    *sync.Cond // idle workers wait here
+	idle     int        // how many do
+	waiters  int        // readers that wait for room
+	lanes    *lanes.Lanes
+	parts    map[int32]*partition
+	breaker  breaker
+	limiter  *rate.Limiter
+	stopping bool      // the process drains for good
+	stopped  bool      // workers end
+	wakeAt   time.Time // when the clock is to wake a worker, zero for never
+	unacked  int64     // settled since the last acknowledged commit, all partitions
+	signaled int64     // unacked when the committer was last told
+	cut      int       // attempts that the last drain cancelled
+	beat     time.Time // when the clock last turned
+
+	poke      chan struct{} // wakeAt became earlier
+	commitDue chan struct{}
+	stop      chan stopRequest // capacity 1: ON_FAILURE=stop
+}
+
+// flowConfig is what the flow needs of the configuration.
+type flowConfig struct {
+	ordering      lanes.Ordering
+	nullKeyIsLane bool // a record with a null key is a lane of its own; else it is in the lane of the empty key
+	limits        lanes.Limits
+	policy        policy
+	rate          float64
+	skip          map[int32]map[int64]struct{}
+	mayStart      func(time.Time) bool
+	commitDue     int64 // settled records that ask for a commit before its time
+	maxUnacked    int64 // settled records without an acknowledged commit at which the intake pauses
+}
+
+// stopRequest says which record stopped the sidecar.
+type stopRequest struct {
+	partition int32
+	offset    int64
+	reason    string
+}
+
+// partition is one open partition. Its fields belong to flow.mu.
+type partition struct {
+	id     int32
+	ledger *ledger.Ledger
+	ctx    context.Context // of its attempts; the cause of its end tells a drain from a loss
+	cancel context.CancelCauseFunc
+
+	draining bool
+	dry      chan struct{} // closed when a drain has nothing running any more
+
+	room    chan struct{} // capacity 1: wakes the partition's reader
+	waiting waitKind
+
+	metadataLimit int // characters of commit metadata that the broker takes
+	ends          endsView
+	lastTaken     int64 // timestamp of the newest record taken in, ms
+	committed     int64 // offset of the last acknowledged commit
+	lost          int64
+	lastErr       string
+}
+
+// waitKind is what a partition's reader waits for.
+type waitKind uint8
+
+const (
+	waitNothing waitKind = iota
+	waitRoom             // for the partition to take in again, with hysteresis
+	waitAdmit            // for one record to fit
+)
+
+// job is a record in progress; it hangs on the record's lane item.
+type job struct {
+	part     *partition
+	entry    *ledger.Entry
+	requests int       // requests made, the header's attempt number
+	counted  int       // those that count against RETRY_MAX_ATTEMPTS
+	first    time.Time // when the first attempt began
+	failure  *failure  // set once the record is to be dead-lettered; then only that is tried
+	writes   int       // dead-letter writes tried
+	status   int       // of the last attempt
+	lastErr  string
+}
+
+// failure is why a record counts as failed.
+type failure struct {
+	reason string
+	at     time.Time
+}
+
+func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
+	f := &flow{
+		cfg: cfg, metrics: m, log: log,
+		lanes: lanes.New(cfg.ordering, cfg.nullKeyIsLane, cfg.limits), parts: map[int32]*partition{},
+		breaker: breaker{limit: cfg.policy.failureLimit, interval: cfg.policy.maxInterval},
+		poke:    make(chan struct{}, 1), commitDue: make(chan struct{}, 1), stop: make(chan stopRequest, 1),
+		beat: time.Now(),
+	}
+	f.ready = sync.NewCond(&f.mu)
+	if cfg.rate > 0 {
+		f.limiter = rate.NewLimiter(rate.Limit(cfg.rate), max(1, int(cfg.rate/10)))
+	}
+	return f
+}
+
+// next blocks until an attempt may begin and returns its lane item, or nil when the workers are to end.
+func (f *flow) next() *lanes.Item {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.stopped {
+		now := time.Now()
+		if it := f.pick(now); it != nil {
+			// One signal wakes one worker; whoever takes an item passes the signal on.
+			if f.idle > 0 && f.lanes.Ready(now) {
+				f.ready.Signal()
+			}
+			return it
+		}
+		f.idle++
+		f.ready.Wait()
+		f.idle--
+	}
+	return nil
+}
+
+// pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one.
+func (f *flow) pick(now time.Time) *lanes.Item {
+	if !f.cfg.mayStart(now) {
+		f.scheduleNext(now.Add(leasePoll))
+		return nil
+	}
+	if at, wait := f.breaker.holds(now); wait {
+		f.scheduleNext(at)
+		return nil
+	}
+	if f.limiter != nil {
+		if tokens := f.limiter.TokensAt(now); tokens < 1 {
+			f.scheduleNext(now.Add(time.Duration((1 - tokens) / f.cfg.rate * float64(time.Second))))
+			return nil
+		}
+	}
+	it := f.lanes.Next(now)
+	if it == nil {
+		f.scheduleNext(now)
+		return nil
+	}
+	if f.limiter != nil {
+		f.limiter.AllowN(now, 1)
+	}
+	f.breaker.begin()
+	j := it.Note.(*job)
+	if j.requests == 0 {
+		j.first = now
+	}
+	return it
+}
+
+// leasePoll is how soon a lease that has run out is looked at again; the coordinator's next answer renews it.
+const leasePoll = 50 * time.Millisecond
+
+// schedule makes sure that the clock wakes a worker at the given time at the latest.
+func (f *flow) schedule(at time.Time) {
+	if !f.wakeAt.IsZero() && !at.Before(f.wakeAt) {
+		return
+	}
+	f.wakeAt = at
+	select {
+	case f.poke <- struct{}{}:
+	default:
+	}
+}
+
+// scheduleNext arranges a wake for when something can begin, but not before the given time. Without anything that will be due by itself there is
+// nothing to arrange: what comes next is admitted or ends, and that wakes a worker.
+func (f *flow) scheduleNext(notBefore time.Time) {
+	if f.lanes.Ready(notBefore) {
+		f.schedule(notBefore)
+	} else if at, ok := f.lanes.Wake(); ok {
+		f.schedule(at)
+	}
+}
+
+// clockTurn is how often the clock turns when there is nothing to wake for; liveness watches it.
+const clockTurn = time.Second
+
+// clock wakes workers for retries, probes and tokens that have come due. It ends with ctx.
+func (f *flow) clock(ctx context.Context) {
+	timer := time.NewTimer(clockTurn)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.poke:
+		case <-timer.C:
+		}
+		f.mu.Lock()
+		now := time.Now()
+		f.beat = now
+		sleep := clockTurn
+		if !f.wakeAt.IsZero() {
+			if d := f.wakeAt.Sub(now); d > 0 {
+				sleep = min(sleep, d)
+			} else {
+				f.wakeAt = time.Time{}
+				f.ready.Signal()
+			}
+		}
+		f.mu.Unlock()
+		timer.Reset(sleep)
+	}
+}
+
+// halt ends the workers once they have finished what they are at.
+func (f *flow) halt() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	f.ready.Broadcast()
+}
+
+// wakeReaders tells the readers that wait for room that there may be some.
+func (f *flow) wakeReaders() {
+	if f.waiters == 0 {
+		return
+	}
+	for _, p := range f.parts {
+		if p.waiting == waitNothing || p.waiting == waitRoom && !f.hasRoom(p) {
+			continue
+		}
+		select {
+		case p.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hasRoom says whether a partition may go on taking in.
+func (f *flow) hasRoom(p *partition) bool {
+	return f.unacked <= f.cfg.maxUnacked && f.lanes.HasRoom(p.id)
+}
+
+// settled books a record as settled: in its ledger, in its lane, in the counters.
+func (f *flow) settled(it *lanes.Item, outcome string) {
+	j := it.Note.(*job)
+	if !f.lanes.Settle(it) {
+		return // the partition is no longer ours: whoever has it now decides
+	}
+	j.part.ledger.Settle(j.entry)
+	f.countSettled(outcome)
+	f.wakeReaders()
+}
+
+// countSettled counts one settled record and asks for a commit when enough have come together.
+func (f *flow) countSettled(outcome string) {
+	f.metrics.Settled(outcome)
+	f.unacked++
+	if f.unacked-f.signaled >= f.cfg.commitDue {
+		f.signaled = f.unacked
+		select {
+		case f.commitDue <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// laneHash is the ledger's name for a record's lane, 0 for a lane that it need not know: a partition's unsettled records are a suffix
+// that the commit itself names, and without order, or with a null key, each record stands for itself.
+func (c *flowConfig) laneHash(key []byte) uint64 {
+	if c.ordering != lanes.ByKey || key == nil && c.nullKeyIsLane {
+		return 0
+	}
+	return ledger.LaneHash(key)
+}
+
+// laneScheme numbers the ways in which laneHash can work, so that a map written under another one is not misread.
+func (c *flowConfig) laneScheme() uint32 {
+	scheme := uint32(c.ordering) << 1
+	if c.nullKeyIsLane {
+		scheme |= 1
+	}
+	return scheme + 1
+}

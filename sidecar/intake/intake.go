@@ -1,0 +1,270 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/group"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
+)
+
+// Config is what the intake needs to know.
+type Config struct {
+	Cluster                           *cluster.Cluster
+	Topic                             string
+	GroupID, InstanceID, ClientID     string
+	Rack                              string
+	SessionTimeout, HeartbeatInterval time.Duration
+	RebalanceTimeout                  time.Duration
+	DrainTimeout                      time.Duration // what running attempts get when partitions are let go or the process stops
+	ReadCommitted, CheckCRCs          bool
+	FetchMinBytes, FetchMaxBytes      int32
+	PartitionMaxBytes                 int32
+	FetchMaxWait, SocketTimeout       time.Duration
+	ReconnectBackoff                  time.Duration
+	ReconnectBackoffMax               time.Duration
+	RetryBackoff, RetryBackoffMax     time.Duration
+	MetadataMaxAge                    time.Duration
+	BatchAllowance                    int64 // bytes of decompressed batches held by all readers while they wait for room
+	StartAt                           StartAt
+	CommitInterval                    time.Duration
+	StartupTimeout                    time.Duration
+	Paused                            bool                            // join, read nothing
+	LaneScheme                        uint32                          // how the delivery hashes lanes, see ledger.Identity
+	Ready                             func(ctx context.Context) error // what else must be there before the first join; nil for nothing
+	OnRebalance                       func()
+	Logger                            *slog.Logger
+}
+
+// Intake is one subscription's side towards Kafka.
+type Intake struct {
+	cfg      Config
+	delivery Delivery
+	member   *group.Member
+	topic    topicView
+	holds    *holds
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	owned   map[int32]*assignment
+	readers sync.WaitGroup
+
+	started, everJoined atomic.Bool
+
+	commitWarned atomic.Int64 // when a failing commit was last logged, Unix nanoseconds
+	beat         atomic.Int64 // when the commit loop last turned, Unix nanoseconds
+	seen         atomic.Int64 // when a broker last answered, Unix nanoseconds
+	waitingFor   atomic.Pointer[string]
+}
+
+// assignment is one partition while it is ours.
+type assignment struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{} // closed when nothing reads the partition any more
+}
+
+// New makes an intake. It does no I/O.
+func New(cfg Config, d Delivery) *Intake {
+	in := &Intake{cfg: cfg, delivery: d, log: cfg.Logger, owned: map[int32]*assignment{}, holds: newHolds(cfg.BatchAllowance)}
+	in.topic = topicView{name: cfg.Topic, fetch: cfg.Cluster.Topic}
+	in.member = group.New(group.Config{
+		Cluster: cfg.Cluster, GroupID: cfg.GroupID, InstanceID: cfg.InstanceID, Topic: cfg.Topic, ClientID: cfg.ClientID,
+		SessionTimeout: cfg.SessionTimeout, RebalanceTimeout: cfg.RebalanceTimeout, HeartbeatInterval: cfg.HeartbeatInterval,
+		DrainTimeout: cfg.DrainTimeout, MetadataInterval: cfg.MetadataMaxAge,
+		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+		OnTopic: in.topic.set, OnRebalance: func(int32, string) { in.everJoined.Store(true); cfg.OnRebalance() },
+		Logger: cfg.Logger,
+	}, (*owner)(in))
+	starting := "starting"
+	in.waitingFor.Store(&starting)
+	in.beat.Store(time.Now().UnixNano())
+	return in
+}
+
+// Run consumes until ctx is done; then partitions are drained and committed and the group is left. It returns an error for what
+// cannot heal, and for what was still missing when the startup timeout ended.
+func (in *Intake) Run(ctx context.Context) error {
+	if err := in.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	in.waiting("joining the group")
+	in.beat.Store(time.Now().UnixNano())
+	in.started.Store(true)
+	// The committer outlives ctx: commits go on while the last attempts drain.
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	var background errgroup.Group
+	background.Go(func() error { in.commitLoop(loops); return nil })
+	background.Go(func() error { in.endsLoop(loops); return nil })
+	err := in.member.Run(ctx)
+	stopLoops()
+	_ = background.Wait()
+	in.readers.Wait()
+	if err != nil {
+		return fmt.Errorf("take part in group %q: %w", in.cfg.GroupID, err)
+	}
+	return nil
+}
+
+// start waits for broker, credentials, topic and start positions, with backoff, for as long as the startup timeout allows.
+func (in *Intake) start(ctx context.Context) error {
+	deadline, cancel := context.WithTimeout(ctx, in.cfg.StartupTimeout)
+	defer cancel()
+	backoff := in.cfg.RetryBackoff
+	for {
+		err := in.prepare(deadline)
+		if err == nil || errors.Is(err, errFinal) {
+			return err
+		}
+		in.waiting(err.Error())
+		in.log.WarnContext(ctx, "not ready to start, trying again", slog.Any("err", err))
+		if wait(deadline, backoff); deadline.Err() != nil {
+			return fmt.Errorf("start within STARTUP_TIMEOUT (%s): %w", in.cfg.StartupTimeout, err)
+		}
+		backoff = min(2*backoff, max(in.cfg.RetryBackoffMax, time.Second))
+	}
+}
+
+// errFinal marks what waiting does not mend.
+var errFinal = errors.New("waiting does not help")
+
+func (in *Intake) prepare(ctx context.Context) error {
+	if err := in.cfg.Cluster.Check(ctx); err != nil {
+		return err
+	}
+	if err := in.topic.refresh(ctx, time.Now()); err != nil {
+		return err
+	}
+	in.brokerSeen()
+	if in.cfg.Ready != nil {
+		if err := in.cfg.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	return in.establish(ctx)
+}
+
+// identity names a partition's log as of the given topic.
+func (in *Intake) identity(topic cluster.Topic, partition int32) ledger.Identity {
+	return ledger.Identity{TopicID: topic.ID, Partition: partition, Lanes: in.cfg.LaneScheme}
+}
+
+func (in *Intake) waiting(reason string) { in.waitingFor.Store(&reason) }
+
+// EverJoined says whether the group has been joined since the start.
+func (in *Intake) EverJoined() bool {
+	if in.member.Joined() {
+		in.everJoined.Store(true)
+	}
+	return in.everJoined.Load()
+}
+
+// Started says whether start-up is over and the loops run.
+func (in *Intake) Started() bool { return in.started.Load() }
+
+// WaitingFor says in words what start-up is waiting for; empty once the group was joined.
+func (in *Intake) WaitingFor() string {
+	if in.member.Joined() {
+		return ""
+	}
+	return *in.waitingFor.Load()
+}
+
+// MayStart is the lease: whether an attempt may begin now.
+func (in *Intake) MayStart(now time.Time) bool { return in.member.MayStart(now) }
+
+// Joined says whether the process is a member of the group at present.
+func (in *Intake) Joined() bool { return in.member.Joined() }
+
+// LastSeen is when a broker or the coordinator last answered.
+func (in *Intake) LastSeen() time.Time {
+	seen := time.Unix(0, in.seen.Load())
+	if heard := in.member.LastHeard(); heard.After(seen) {
+		return heard
+	}
+	return seen
+}
+
+// Progress is when the intake's loops last turned, whatever Kafka does.
+func (in *Intake) Progress() time.Time {
+	beat := time.Unix(0, in.beat.Load())
+	if p := in.member.Progress(); !p.IsZero() && p.Before(beat) {
+		return p
+	}
+	return beat
+}
+
+func (in *Intake) brokerSeen() { in.seen.Store(time.Now().UnixNano()) }
+
+func (in *Intake) refreshTopic(ctx context.Context) error {
+	_, _, seen, _ := in.topic.leader(-1)
+	return in.topic.refresh(ctx, seen)
+}
+
+// ends asks for the log start and the high watermark of one partition.
+func (in *Intake) ends(ctx context.Context, partition int32) (start, high int64, err error) {
+	topic := in.topic.current()
+	ends := [2]int64{}
+	for i, ts := range []int64{earliest, latest} {
+		got, err := in.cfg.Cluster.ListOffsets(ctx, topic, map[int32]int64{partition: ts}, false)
+		if err == nil {
+			err = got[partition].Err
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("list offsets of partition %d: %w", partition, err)
+		}
+		ends[i] = got[partition].Offset
+	}
+	return ends[0], ends[1], nil
+}
+
+// endsInterval is how old the known end of a partition may grow while it is not fetched (at a bound, or paused): its lag goes on
+// growing meanwhile and must be seen to.
+const endsInterval = 10 * time.Second
+
+// endsLoop keeps the ends of the partitions fresh that no fetch keeps fresh.
+func (in *Intake) endsLoop(ctx context.Context) {
+	tick := time.NewTicker(endsInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		stale := in.delivery.Stale(endsInterval)
+		if len(stale) == 0 {
+			continue
+		}
+		ask := make(map[int32]int64, len(stale))
+		for _, id := range stale {
+			ask[id] = latest
+		}
+		topic := in.topic.current()
+		high, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask, false)
+		if err != nil {
+			in.log.DebugContext(ctx, "the ends of waiting partitions are not known", slog.Any("err", err))
+			continue
+		}
+		stable, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask, true)
+		if err != nil {
+			continue
+		}
+		for id, h := range high {
+			if s := stable[id]; h.Err == nil && s.Err == nil {
+				in.delivery.Ends(id, Ends{High: h.Offset, Stable: s.Offset})
+			}
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/group"
+)
+
+// owner is the Intake as the group sees it: what follows from gaining and losing partitions.
+type owner Intake
+
+var _ group.Owner = (*owner)(nil)
+
+// finalCommit is what the last commit of partitions that are let go may take, after their attempts have ended. The drain budget
+// leaves room for it.
+const finalCommit = 2 * time.Second
+
+// Assigned looks up where the partitions stand and begins to read them. It returns at once.
+func (o *owner) Assigned(ctx context.Context, partitions []int32) {
+	in := (*Intake)(o)
+	in.log.InfoContext(ctx, "partitions assigned", slog.Any("partitions", partitions))
+	fresh := make(map[int32]*assignment, len(partitions))
+	in.mu.Lock()
+	for _, id := range partitions {
+		a := &assignment{done: make(chan struct{})}
+		// The assignment ends by Revoke or Lost alone: the group's context ends before the drain does.
+		a.ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		in.owned[id], fresh[id] = a, a
+	}
+	in.mu.Unlock()
+	in.readers.Go(func() { in.open(fresh) })
+}
+
+// Revoke lets partitions go in order: no more reading, running attempts end, what they settled is committed.
+func (o *owner) Revoke(ctx context.Context, partitions []int32) {
+	in := (*Intake)(o)
+	in.log.InfoContext(ctx, "letting partitions go", slog.Any("partitions", partitions))
+	in.stopReading(partitions)
+	in.delivery.Drain(ctx, partitions)
+	if errors.Is(context.Cause(ctx), group.ErrLost) {
+		in.delivery.Close(partitions)
+		return
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
+	in.commitFinal(last, partitions)
+	cancel()
+	in.delivery.Close(partitions)
+	in.log.InfoContext(ctx, "partitions let go", slog.Any("partitions", partitions))
+}
+
+// Lost drops partitions that may have another owner already: everything is cancelled and nothing committed.
+func (o *owner) Lost(partitions []int32) {
+	in := (*Intake)(o)
+	in.log.Warn("partitions lost: running attempts are cancelled, nothing is committed", slog.Any("partitions", partitions))
+	in.delivery.Close(partitions)
+	in.stopReading(partitions)
+	// A reader that was just opening a partition anew may have done so after the first Close.
+	in.delivery.Close(partitions)
+}
+
+// stopReading ends the readers of the partitions and waits for them.
+func (in *Intake) stopReading(partitions []int32) {
+	for _, a := range in.take(partitions) {
+		a.cancel()
+		<-a.done
+	}
+}
+
+// take removes the partitions from those that are ours.
+func (in *Intake) take(partitions []int32) []*assignment {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var taken []*assignment
+	for _, id := range partitions {
+		if a := in.owned[id]; a != nil {
+			a.cancel()
+			taken = append(taken, a)
+			delete(in.owned, id)
+		}
+	}
+	return taken
+}
+
+// open resolves the positions of newly assigned partitions and starts their readers. It tries until it succeeds or the partitions are
+// no longer ours: without its commit a partition has no position, and any guess would skip or repeat.
+func (in *Intake) open(fresh map[int32]*assignment) {
+	backoff := in.cfg.RetryBackoff
+	for len(fresh) > 0 {
+		var any context.Context
+		for id, a := range fresh {
+			if a.ctx.Err() != nil {
+				close(a.done)
+				delete(fresh, id)
+				continue
+			}
+			any = a.ctx
+		}
+		if any == nil {
+			return
+		}
+		parts, err := in.positions(any, fresh)
+		if err == nil {
+			for _, p := range parts {
+				in.read(p, fresh[p.ID])
+			}
+			return
+		}
+		if any.Err() == nil {
+			in.log.WarnContext(any, "positions of assigned partitions are not known yet, trying again", slog.Any("err", err))
+		}
+		wait(any, backoff)
+		backoff = min(2*backoff, max(in.cfg.RetryBackoffMax, time.Second))
+	}
+}
+
+// positions asks for commits and log ends and decides where each partition begins.
+func (in *Intake) positions(ctx context.Context, fresh map[int32]*assignment) ([]Partition, error) {
+	ids := make([]int32, 0, len(fresh))
+	ask := make(map[int32]int64, len(fresh))
+	ask2 := make(map[int32]int64, len(fresh))
+	for id := range fresh {
+		ids = append(ids, id)
+		ask[id], ask2[id] = earliest, latest
+	}
+	// The topic first: a commit is judged by the id of the topic that is there now.
+	if err := in.topic.refresh(ctx, time.Now()); err != nil {
+		return nil, err
+	}
+	topic := in.topic.current()
+	committed, err := in.member.Committed(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read committed offsets: %w", err)
+	}
+	starts, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask, false)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask2, false)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]Partition, 0, len(ids))
+	for _, id := range ids {
+		c, ok := committed[id]
+		if !ok {
+			return nil, fmt.Errorf("read committed offsets: no answer for partition %d", id)
+		}
+		start, end := starts[id], ends[id]
+		if start.Err != nil || end.Err != nil {
+			return nil, fmt.Errorf("list offsets of partition %d: %w", id, firstError(start.Err, end.Err))
+		}
+		parts = append(parts, in.position(ctx, id, topic, c, start.Offset, end.Offset))
+	}
+	return parts, nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read opens a partition and starts its reader, unless it was taken away meanwhile.
+func (in *Intake) read(p Partition, a *assignment) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if a.ctx.Err() != nil {
+		close(a.done)
+		return
+	}
+	in.delivery.Open(p)
+	in.log.Info("partition opened", slog.Int("partition", int(p.ID)), slog.Int64("offset", p.Start), slog.Bool("map", p.Restored != nil))
+	if in.cfg.Paused {
+		close(a.done)
+		return
+	}
+	r := &reader{in: in, part: p, log: in.log.With(slog.Int("partition", int(p.ID))), hold: hold{all: in.holds}}
+	in.readers.Go(func() {
+		defer close(a.done)
+		r.run(a.ctx)
+	})
+}

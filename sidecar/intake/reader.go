@@ -1,0 +1,312 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/fetch"
+)
+
+// reader reads one partition for as long as it is assigned. It is one goroutine with one connection; everything it waits for
+// (room, the leader, the broker's answer) waits for this partition alone.
+type reader struct {
+	in   *Intake
+	part Partition
+	log  *slog.Logger
+
+	hold      hold
+	next      int64 // next offset to fetch
+	conn      *cluster.Conn
+	preferred int32 // follower that the leader names for our rack (KIP-392), -1: the leader
+	buf       []byte
+	backoff   time.Duration
+	warned    time.Time // when the last trouble was logged, so that an outage is not a flood
+}
+
+// run reads until ctx is done. Trouble is waited out: nothing that a broker answers ends a reader.
+func (r *reader) run(ctx context.Context) {
+	defer r.disconnect()
+	r.next, r.preferred = r.part.Start, -1
+	for ctx.Err() == nil {
+		err := r.fetch(ctx)
+		if err == nil {
+			r.backoff = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err = r.recover(ctx, err); err != nil && ctx.Err() == nil {
+			r.trouble(ctx, err)
+			r.pause(ctx)
+		}
+	}
+}
+
+// trouble logs what keeps the partition from being read, at most every ten seconds.
+func (r *reader) trouble(ctx context.Context, err error) {
+	level := slog.LevelDebug
+	if time.Since(r.warned) > 10*time.Second {
+		r.warned, level = time.Now(), slog.LevelWarn
+	}
+	r.log.Log(ctx, level, "reading is held up, trying again", slog.Any("err", err))
+}
+
+// pause waits with exponential backoff and jitter.
+func (r *reader) pause(ctx context.Context) {
+	r.backoff = min(max(2*r.backoff, r.in.cfg.ReconnectBackoff), r.in.cfg.ReconnectBackoffMax)
+	wait(ctx, r.backoff/2+rand.N(r.backoff/2+1))
+}
+
+// fetch makes one request and admits what it brings.
+func (r *reader) fetch(ctx context.Context) error {
+	cfg := &r.in.cfg
+	room, err := r.in.delivery.Reserve(ctx, r.part.ID, int64(cfg.PartitionMaxBytes))
+	if err != nil {
+		return err
+	}
+	defer r.in.delivery.Release(r.part.ID)
+	epoch, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	res, buf, err := fetch.Do(ctx, r.conn, cfg.FetchMaxWait+cfg.SocketTimeout, fetch.Request{
+		Topic: cfg.Topic, TopicID: r.part.Log.TopicID, Partition: r.part.ID,
+		Offset: r.next, LeaderEpoch: epoch,
+		MaxWait: cfg.FetchMaxWait, MinBytes: cfg.FetchMinBytes,
+		MaxBytes: cfg.FetchMaxBytes, PartitionMaxBytes: int32(min(room, int64(cfg.PartitionMaxBytes))),
+		ReadCommitted: cfg.ReadCommitted, Rack: cfg.Rack,
+	}, r.buf)
+	r.buf = buf
+	if err != nil {
+		r.disconnect()
+		return fmt.Errorf("fetch: %w", err)
+	}
+	if res.Err != nil {
+		return res.Err
+	}
+	r.in.brokerSeen()
+	if res.PreferredReplica >= 0 && cfg.Rack != "" && res.PreferredReplica != r.preferred {
+		r.preferred = res.PreferredReplica
+		r.disconnect()
+		return nil
+	}
+	r.report(res)
+	from := r.next
+	if err := r.admit(ctx, res); err != nil {
+		return err
+	}
+	r.report(res)
+	r.shrink()
+	if len(res.Records) > 0 && r.next == from {
+		return fmt.Errorf("fetch at offset %d: the answer holds nothing from there on", from)
+	}
+	wait(ctx, res.Throttle) // a quota that the broker asks us to keep (KIP-219)
+	return nil
+}
+
+// keepBuffer is the size of response buffer that a reader keeps between fetches; a larger one, grown for one large batch, is let go.
+const keepBuffer = 2 << 20
+
+func (r *reader) shrink() {
+	if cap(r.buf) > keepBuffer {
+		r.buf = nil
+	}
+}
+
+func (r *reader) report(res fetch.Response) {
+	r.in.delivery.Fetched(r.part.ID, Ends{Start: res.LogStart, Stable: res.LastStable, High: res.HighWatermark, Position: r.next})
+}
+
+// maxBatch is the most that one batch may decompress to. No producer's batch comes near it; what does is not data.
+const maxBatch = 1 << 30
+
+// admit hands on the records of one response. The decompressed form of a large batch is held only while records of it can be admitted:
+// a reader that must wait for room lets go of it, and decompresses the batch again from where it stood.
+func (r *reader) admit(ctx context.Context, res fetch.Response) error {
+	for {
+		again, err := r.admitSome(ctx, res)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+func (r *reader) admitSome(ctx context.Context, res fetch.Response) (again bool, err error) {
+	d := fetch.NewDecoder(res.Records, fetch.Options{
+		Partition: r.part.ID, From: r.next, ReadCommitted: r.in.cfg.ReadCommitted, CheckCRC: r.in.cfg.CheckCRCs, Aborted: res.Aborted,
+		MaxBatchBytes: maxBatch, Grow: r.hold.grow,
+	})
+	defer r.hold.release()
+	defer d.Release()
+	for {
+		_, ok, err := d.NextBatch()
+		switch {
+		case errors.Is(err, fetch.ErrNoRoom): // another reader has the one large batch
+			d.Release()
+			r.hold.release()
+			return true, r.in.holds.wait(ctx)
+		case err != nil:
+			return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
+		case !ok:
+			r.advance(d.Position())
+			return false, nil
+		}
+		for {
+			size, ok := d.PeekSize()
+			if !ok {
+				break
+			}
+			if r.hold.isAbove() && !r.in.delivery.HasRoom(r.part.ID, size) {
+				d.Release()
+				r.hold.release()
+				return true, r.in.delivery.Room(ctx, r.part.ID, size)
+			}
+			if err := r.in.delivery.Room(ctx, r.part.ID, size); err != nil {
+				return false, err
+			}
+			rec, ok, err := d.Next()
+			if err != nil {
+				return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
+			}
+			if !ok {
+				break
+			}
+			if err := r.in.delivery.Admit(ctx, rec); err != nil {
+				return false, err
+			}
+			r.next = rec.Offset + 1
+		}
+		d.Release()
+		r.hold.release()
+		r.advance(d.Position())
+	}
+}
+
+func (r *reader) advance(next int64) {
+	if next > r.next {
+		r.next = next
+		r.in.delivery.Advance(r.part.ID, next)
+	}
+}
+
+// connect makes sure of a connection to the partition's leader, or to the follower it has named, and returns the leader's epoch.
+func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
+	addr, epoch, _, err := r.in.topic.leader(r.part.ID)
+	if err != nil {
+		return -1, err
+	}
+	if r.preferred >= 0 {
+		if follower, ok := r.in.cfg.Cluster.BrokerAddr(r.preferred); ok {
+			addr = follower
+		}
+	}
+	if r.conn != nil && r.conn.Addr() == addr && !r.expires() {
+		return epoch, nil
+	}
+	r.disconnect()
+	r.conn, err = r.in.cfg.Cluster.Dial(ctx, addr)
+	return epoch, err
+}
+
+// expires says that the broker is about to end the connection's SASL session (KIP-368): it is made anew before.
+func (r *reader) expires() bool {
+	at := r.conn.ExpiresAt()
+	return !at.IsZero() && time.Until(at) < r.in.cfg.FetchMaxWait+time.Second
+}
+
+func (r *reader) disconnect() {
+	if r.conn != nil {
+		r.conn.Close()
+		r.conn = nil
+	}
+}
+
+// recover does what an error asks for before the next try. It returns nil when the reader may go on at once.
+func (r *reader) recover(ctx context.Context, cause error) error {
+	r.preferred = -1
+	switch {
+	case errors.Is(cause, kafka.OffsetOutOfRange):
+		return r.outOfRange(ctx)
+	case errors.Is(cause, kafka.UnknownTopicID), errors.Is(cause, kafka.InconsistentTopicID), errors.Is(cause, kafka.UnknownTopicOrPartition):
+		if err := r.in.refreshTopic(ctx); err != nil {
+			return fmt.Errorf("%w (%w)", cause, err)
+		}
+		if topic := r.in.topic.current(); topic.ID != r.part.Log.TopicID {
+			return r.recreated(ctx, topic)
+		}
+		return cause
+	default:
+		// Leader moves, fenced epochs and cut connections heal with a fresh view of the topic.
+		_ = r.in.refreshTopic(ctx)
+		return cause
+	}
+}
+
+// outOfRange goes on at the log start when the position was deleted, or when the log was truncated below it.
+func (r *reader) outOfRange(ctx context.Context) error {
+	start, end, err := r.in.ends(ctx, r.part.ID)
+	switch {
+	case err != nil:
+		return err
+	case r.next < start:
+		r.log.ErrorContext(ctx, "records were deleted by retention before they were read: reading goes on at the log start",
+			slog.Int64("records_lost", start-r.next), slog.Int64("offset", r.next), slog.Int64("log_start", start))
+		r.in.delivery.Lost(r.part.ID, start-r.next)
+		r.advance(start)
+		return nil
+	case r.next > end:
+		r.log.ErrorContext(ctx, "log was truncated below the position: the partition is read from the log start",
+			slog.Int64("offset", r.next), slog.Int64("log_end", end))
+		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start})
+		return nil
+	}
+	// The leader that answered was behind, or has caught up since.
+	return kafka.OffsetOutOfRange
+}
+
+// recreated starts the partition of a new topic of the same name at its log start.
+func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
+	found := false
+	for i := range topic.Partitions {
+		found = found || topic.Partitions[i].ID == r.part.ID
+	}
+	if !found {
+		return kafka.UnknownTopicOrPartition
+	}
+	r.log.ErrorContext(ctx, "topic was deleted and created again: it is read from its start")
+	start, _, err := r.in.ends(ctx, r.part.ID)
+	if err != nil {
+		return err
+	}
+	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start}
+	p.Log.TopicID = topic.ID
+	r.reopen(p)
+	return nil
+}
+
+func (r *reader) reopen(p Partition) {
+	r.disconnect()
+	r.part, r.next = p, p.Start
+	r.in.delivery.Open(p)
+}
+
+// wait returns after d, or when ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,83 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
+)
+
+// topicView is the newest known state of the topic: its id, its partitions and their leaders. Readers share it, so that a leader move
+// seen by many of them costs one request.
+type topicView struct {
+	name  string
+	fetch func(ctx context.Context, name string) (cluster.Topic, error)
+
+	mu    sync.Mutex
+	topic cluster.Topic
+	at    time.Time
+
+	refreshing sync.Mutex // held during a request, so that there is one at a time
+}
+
+// current returns the newest view.
+func (v *topicView) current() cluster.Topic {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.topic
+}
+
+// set takes over a view that somebody else obtained.
+func (v *topicView) set(t cluster.Topic) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.topic, v.at = t, time.Now()
+}
+
+// refresh asks the cluster, unless somebody else has since the caller looked at the view (seen).
+func (v *topicView) refresh(ctx context.Context, seen time.Time) error {
+	v.refreshing.Lock()
+	defer v.refreshing.Unlock()
+	v.mu.Lock()
+	newer := v.at.After(seen)
+	v.mu.Unlock()
+	if newer {
+		return nil
+	}
+	t, err := v.fetch(ctx, v.name)
+	if err != nil {
+		return fmt.Errorf("look up topic %q: %w", v.name, err)
+	}
+	v.set(t)
+	return nil
+}
+
+// leader returns the address and epoch of a partition's leader.
+func (v *topicView) leader(partition int32) (addr string, epoch int32, seen time.Time, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range v.topic.Partitions {
+		p := &v.topic.Partitions[i]
+		if p.ID != partition {
+			continue
+		}
+		if p.Leader == "" {
+			return "", -1, v.at, kafka.LeaderNotAvailable
+		}
+		return p.Leader, p.LeaderEpoch, v.at, nil
+	}
+	return "", -1, v.at, kafka.UnknownTopicOrPartition
+}
+
+// partitionIDs lists the topic's partitions.
+func partitionIDs(t cluster.Topic) []int32 {
+	ids := make([]int32, len(t.Partitions))
+	for i := range t.Partitions {
+		ids[i] = t.Partitions[i].ID
+	}
+	return ids
+}

@@ -1,0 +1,100 @@
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// State is what the gauges show, read at each scrape.
+type State struct {
+	InFlight, Running, Ready, Waiting int
+	InFlightBytes                     int64
+	ParkedKeys, ParkedRecords         int
+	ParkedBytes                       int64
+	Unacked                           int64
+	Joined                            bool
+	Partitions                        []Partition
+}
+
+// Partition is one assigned partition's part of the State.
+type Partition struct {
+	ID                  int32
+	LagRecords          int64
+	LagSeconds          float64
+	OldestUnsettledSecs float64
+	BlockedRecords      int64 // held back by an open transaction
+	Committed           int64
+}
+
+type gauges struct {
+	read func() State
+
+	inFlight, inFlightBytes, running, ready, waiting *prometheus.Desc
+	parkedKeys, parkedRecords, parkedBytes           *prometheus.Desc
+	unacked, joined, assigned                        *prometheus.Desc
+	lagRecords, lagSeconds, oldest, blocked          *prometheus.Desc
+}
+
+// Watch shows the state that read returns at each scrape.
+func (m *Metrics) Watch(read func() State) {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	}
+	m.Registry.MustRegister(&gauges{
+		read:          read,
+		inFlight:      d("in_flight", "Records taken in and not settled, those of parked lanes excepted."),
+		inFlightBytes: d("in_flight_bytes", "Bytes of the records in flight."),
+		running:       d("running_attempts", "Attempts running now."),
+		ready:         d("ready_lanes", "Lanes whose next attempt waits for a slot."),
+		waiting:       d("waiting_lanes", "Lanes that wait for the time of their next attempt."),
+		parkedKeys:    d("parked_keys", "Lanes parked: tried without success and not settled yet."),
+		parkedRecords: d("parked_records", "Records held in parked lanes."),
+		parkedBytes:   d("parked_bytes", "Bytes of the records held in parked lanes."),
+		unacked:       d("unacknowledged_settled_records", "Records settled since the last acknowledged commits."),
+		joined:        d("joined", "1 while this replica is a member of the group."),
+		assigned:      d("assigned_partitions", "Partitions that this replica owns."),
+		lagRecords:    d("lag_records", "Records between the first unsettled one and the high watermark.", "partition"),
+		lagSeconds:    d("lag_seconds", "Age of the newest record taken in while more wait in the log, else 0.", "partition"),
+		oldest:        d("oldest_unsettled_age_seconds", "Age of the oldest unsettled record; alarm on it well before retention.", "partition"),
+		blocked:       d("blocked_by_transaction_records", "Records that an open transaction holds back.", "partition"),
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.inFlight, g.inFlightBytes, g.running, g.ready, g.waiting, g.parkedKeys, g.parkedRecords,
+		g.parkedBytes, g.unacked, g.joined, g.assigned, g.lagRecords, g.lagSeconds, g.oldest, g.blocked} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	s := g.read()
+	send := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	joined := 0.0
+	if s.Joined {
+		joined = 1
+	}
+	send(g.inFlight, float64(s.InFlight))
+	send(g.inFlightBytes, float64(s.InFlightBytes))
+	send(g.running, float64(s.Running))
+	send(g.ready, float64(s.Ready))
+	send(g.waiting, float64(s.Waiting))
+	send(g.parkedKeys, float64(s.ParkedKeys))
+	send(g.parkedRecords, float64(s.ParkedRecords))
+	send(g.parkedBytes, float64(s.ParkedBytes))
+	send(g.unacked, float64(s.Unacked))
+	send(g.joined, joined)
+	send(g.assigned, float64(len(s.Partitions)))
+	for _, p := range s.Partitions {
+		id := strconv.Itoa(int(p.ID))
+		send(g.lagRecords, float64(p.LagRecords), id)
+		send(g.lagSeconds, p.LagSeconds, id)
+		send(g.oldest, p.OldestUnsettledSecs, id)
+		send(g.blocked, float64(p.BlockedRecords), id)
+	}
+}

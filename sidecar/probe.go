@@ -1,0 +1,58 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
+)
+
+// Probe reaches the broker and the topic as a run would, joins nothing and commits nothing, and says what it found.
+func Probe(ctx context.Context, cfg *envconfig.Config) (string, error) {
+	c, err := cluster.New(clusterConfig(cfg, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.Check(ctx); err != nil {
+		return "", err
+	}
+	topic, err := c.Topic(ctx, cfg.Subscription.Topic)
+	if err != nil {
+		return "", fmt.Errorf("look up topic %q: %w", cfg.Subscription.Topic, err)
+	}
+	var found strings.Builder
+	fmt.Fprintf(&found, ", topic %q has %d partitions", topic.Name, len(topic.Partitions))
+	in := intake.New(intakeConfig(cfg, c, slog.New(slog.DiscardHandler)), nil)
+	has, err := in.HasCommits(ctx, topic)
+	switch {
+	case err != nil:
+		return "", err
+	case has:
+		fmt.Fprintf(&found, "; group %q has committed offsets and resumes there", cfg.Kafka.GroupID)
+	default:
+		at := StartAt(cfg.Run.StartAt, time.Now())
+		unread, err := intake.Unread(ctx, c, topic, at, cfg.Kafka.ReadCommitted)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&found, "; group %q is new and starts at %s: %d existing records will not be read", cfg.Kafka.GroupID, at, unread)
+	}
+	target, err := deadLetterTarget(cfg, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	if target != nil && cfg.DeadLetter.Topic != "" {
+		defer target.Close()
+		if err := target.Check(ctx); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&found, "; dead-letter topic %q can be written", cfg.DeadLetter.Topic)
+	}
+	return found.String(), nil
+}

@@ -1,0 +1,168 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/deadletter"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/invoke"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
+)
+
+// Errors with which Run ends when it was not simply told to stop. The command maps them to exit codes.
+var (
+	// ErrStopped: a record failed and ON_FAILURE is stop. It was drained and committed up to that record.
+	ErrStopped = errors.New("stopped by ON_FAILURE=stop")
+	// ErrDrainBudget: running attempts were cancelled because SHUTDOWN_TIMEOUT was used up.
+	ErrDrainBudget = errors.New("drain budget exceeded")
+)
+
+// Sidecar is one subscription at work.
+type Sidecar struct {
+	cfg     *envconfig.Config
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	cluster *cluster.Cluster
+	invoker *invoke.Invoker
+	target  deadletter.Target // nil: no dead letters
+	flow    *flow
+	intake  *intake.Intake
+
+	draining atomic.Bool
+}
+
+// New prepares everything that needs no connection. Its errors are mistakes of configuration that only the files or the system could
+// show, such as an unreadable certificate.
+func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, error) {
+	s := &Sidecar{cfg: cfg, log: log, metrics: metrics.New(version, []string{outcomeDone, outcomeDropped, outcomeDeadLetter, outcomeSkipped})}
+	var err error
+	if s.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
+		return nil, err
+	}
+	if s.invoker, err = invoke.New(invokeConfig(cfg, s.metrics.SkippedHeader)); err != nil {
+		return nil, err
+	}
+	if s.target, err = deadLetterTarget(cfg, s.cluster, log); err != nil {
+		return nil, err
+	}
+	fc := flowSettings(cfg)
+	fc.mayStart = func(now time.Time) bool { return s.intake.MayStart(now) }
+	s.flow = newFlow(fc, s.metrics, log)
+	ic := intakeConfig(cfg, s.cluster, log)
+	ic.LaneScheme = fc.laneScheme()
+	ic.OnRebalance = s.metrics.Rebalance
+	if s.target != nil {
+		ic.Ready = s.target.Check
+	}
+	s.intake = intake.New(ic, s.flow)
+	s.metrics.Watch(s.state)
+	return s, nil
+}
+
+// Run consumes until ctx is done, then drains, commits and leaves the group. It returns nil after a clean drain, ErrStopped or
+// ErrDrainBudget where they apply, and otherwise what made it impossible to go on.
+func (s *Sidecar) Run(ctx context.Context) error {
+	defer s.close()
+	stopAdmin, err := s.serveAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+
+	run, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var helpers, workers sync.WaitGroup
+	clock, stopClock := context.WithCancel(context.WithoutCancel(ctx))
+	helpers.Go(func() { s.flow.clock(clock) })
+	helpers.Go(func() { s.watchStop(run, clock, stop) })
+	w := &worker{flow: s.flow, invoke: s.invoker, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
+	for range s.cfg.Delivery.Concurrency {
+		workers.Go(w.run)
+	}
+
+	err = s.intake.Run(run)
+
+	s.flow.halt()
+	workers.Wait()
+	stopClock()
+	helpers.Wait()
+	switch {
+	case errors.Is(context.Cause(run), ErrStopped):
+		return context.Cause(run)
+	case err != nil:
+		return err
+	case s.flow.cutAttempts() > 0:
+		return fmt.Errorf("%w: %d attempts were cancelled, their records are delivered again (raise SHUTDOWN_TIMEOUT above HANDLER_TIMEOUT plus 3s)",
+			ErrDrainBudget, s.flow.cutAttempts())
+	}
+	return nil
+}
+
+// watchStop ends the run when a record asks for it, and notes when a drain begins.
+func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCauseFunc) {
+	select {
+	case r := <-s.flow.stop:
+		s.log.Error("record failed and ON_FAILURE is stop: draining", slog.Int("partition", int(r.partition)), slog.Int64("offset", r.offset), slog.String("reason", r.reason))
+		stop(fmt.Errorf("%w: partition %d offset %d failed: %s", ErrStopped, r.partition, r.offset, r.reason))
+	case <-run.Done():
+	case <-clock.Done():
+		return
+	}
+	s.draining.Store(true)
+	s.flow.mu.Lock()
+	s.flow.stopping = true
+	s.flow.mu.Unlock()
+	s.log.Info("stopping: no more records are taken in, running attempts end", slog.Duration("budget", drainBudget(s.cfg.Run.ShutdownTimeout)))
+}
+
+// serveAdmin starts the admin listener and returns what stops it.
+func (s *Sidecar) serveAdmin(ctx context.Context) (stop func(), err error) {
+	if s.cfg.Run.AdminAddr == "" {
+		return func() {}, nil
+	}
+	srv, err := admin.Listen(ctx, s.cfg.Run.AdminAddr)
+	if err != nil {
+		return nil, err
+	}
+	s.log.InfoContext(ctx, "admin pages", slog.String("addr", srv.Addr()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(s, promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{})); err != nil {
+			s.log.Error("admin pages are gone", slog.Any("err", err))
+		}
+	}()
+	return func() { srv.Close(); <-done }, nil
+}
+
+func (s *Sidecar) close() {
+	if s.target != nil {
+		s.target.Close()
+	}
+	s.invoker.Close()
+	s.cluster.Close()
+}
+
+// cutAttempts is how many attempts drains have cancelled at the end of their budget.
+func (f *flow) cutAttempts() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cut
+}
+
+// reserve is kept back of SHUTDOWN_TIMEOUT for the final commit and for leaving the group.
+const reserve = 3 * time.Second
+
+// drainBudget is what running attempts get of SHUTDOWN_TIMEOUT: all but the reserve, and at least half.
+func drainBudget(shutdown time.Duration) time.Duration { return max(shutdown-reserve, shutdown/2) }

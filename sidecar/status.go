@@ -1,0 +1,154 @@
+package sidecar
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
+)
+
+var _ admin.Source = (*Sidecar)(nil)
+
+// stuckAfter is how long a loop may fail to turn before the process counts as hung. Loops turn every second or so whatever Kafka and
+// the handler do.
+const stuckAfter = time.Minute
+
+// maxParkedShown bounds the parked lanes that a partition's status lists.
+const maxParkedShown = 100
+
+// Live says whether the process's own loops make progress.
+func (s *Sidecar) Live() error {
+	if s.intake.Started() {
+		if idle := time.Since(s.intake.Progress()); idle > stuckAfter {
+			return fmt.Errorf("the intake has not turned for %s", idle.Round(time.Second))
+		}
+	}
+	s.flow.mu.Lock()
+	beat := s.flow.beat
+	s.flow.mu.Unlock()
+	if idle := time.Since(beat); idle > stuckAfter {
+		return fmt.Errorf("the scheduler has not turned for %s", idle.Round(time.Second))
+	}
+	return nil
+}
+
+// Started says whether the group was joined once.
+func (s *Sidecar) Started() error {
+	if !s.intake.EverJoined() {
+		return errors.New(s.intake.WaitingFor())
+	}
+	return nil
+}
+
+// Ready says whether records can be delivered by this replica.
+func (s *Sidecar) Ready() error {
+	switch {
+	case s.draining.Load():
+		return errors.New("draining")
+	case !s.intake.Joined():
+		return errors.New("not a member of the group: " + s.intake.WaitingFor())
+	case time.Since(s.intake.LastSeen()) > s.cfg.Kafka.SessionTimeout:
+		return errors.New("no broker has answered within session.timeout.ms")
+	}
+	return nil
+}
+
+// Subscription is the answer of GET /subscription.
+func (s *Sidecar) Subscription() admin.Subscription {
+	c := s.cfg
+	out := admin.Subscription{ID: c.Subscription.ID, Source: c.Subscription.Source, Sink: c.Subscription.Sink.Display, Options: c.RedactedOptions()}
+	f := s.flow
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := f.lanes.Stats()
+	out.Status = admin.Status{
+		Group: c.Kafka.GroupID, Joined: s.intake.Joined(), Paused: c.Run.Paused, Draining: s.draining.Load(),
+		InFlight: st.InFlight, InFlightBytes: st.InFlightBytes, Running: st.Running,
+		ParkedKeys: st.ParkedKeys, ParkedRecords: st.ParkedRecords, FailureLimit: f.breaker.isOpen,
+		WaitingFor: s.intake.WaitingFor(), Assigned: []int32{}, Partitions: []admin.Partition{},
+	}
+	now := time.Now()
+	for _, p := range f.sorted() {
+		out.Status.Assigned = append(out.Status.Assigned, p.id)
+		out.Status.Partitions = append(out.Status.Partitions, f.partitionStatus(p, now))
+	}
+	return out
+}
+
+// sorted lists the open partitions in order.
+func (f *flow) sorted() []*partition {
+	parts := make([]*partition, 0, len(f.parts))
+	for _, p := range f.parts {
+		parts = append(parts, p)
+	}
+	slices.SortFunc(parts, func(a, b *partition) int { return cmp.Compare(a.id, b.id) })
+	return parts
+}
+
+func (f *flow) partitionStatus(p *partition, now time.Time) admin.Partition {
+	st := f.lanes.PartitionStats(p.id)
+	g := f.gauges(p, now)
+	out := admin.Partition{
+		Partition: p.id, Committed: g.Committed, Settled: p.ledger.Committable(), Position: p.ledger.Position(), End: p.ends.High,
+		LagRecords: g.LagRecords, LagSeconds: g.LagSeconds, OldestUnsettledSeconds: g.OldestUnsettledSecs, BlockedByTransaction: g.BlockedRecords,
+		InFlight: st.InFlight, ParkedKeys: st.ParkedKeys, Lost: p.lost, Parked: []admin.Parked{}, LastError: p.lastErr,
+	}
+	for _, l := range f.lanes.Parked(p.id, maxParkedShown) {
+		j := l.Item.Note.(*job)
+		shown := admin.Parked{
+			KeyHash: fmt.Sprintf("%012x", ledger.LaneHash(l.Item.Record.Key)), Offset: l.Item.Record.Offset, Records: l.Records,
+			LastStatus: j.status, LastError: j.lastErr, Attempts: j.requests,
+		}
+		if !l.Running {
+			due := l.Due.UTC()
+			shown.NextAttempt = &due
+		}
+		out.Parked = append(out.Parked, shown)
+	}
+	return out
+}
+
+// gauges are the numbers of one partition. Lag counts to the high watermark, not to the last stable offset, so that what an open
+// transaction holds back is not hidden.
+func (f *flow) gauges(p *partition, now time.Time) metrics.Partition {
+	g := metrics.Partition{ID: p.id, Committed: p.committed}
+	if p.ends.High >= 0 {
+		g.LagRecords = max(0, p.ends.High-p.ledger.Committable())
+		if p.ledger.Position() < p.ends.High && p.lastTaken > 0 {
+			g.LagSeconds = age(now, p.lastTaken)
+		}
+		if p.ends.Stable >= 0 {
+			g.BlockedRecords = max(0, p.ends.High-p.ends.Stable)
+		}
+	}
+	if e, ok := p.ledger.Oldest(); ok {
+		g.OldestUnsettledSecs = age(now, e.Tag)
+	}
+	return g
+}
+
+func age(now time.Time, timestamp int64) float64 {
+	return max(0, now.Sub(time.UnixMilli(timestamp)).Seconds())
+}
+
+// state is what the gauges show.
+func (s *Sidecar) state() metrics.State {
+	f := s.flow
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := f.lanes.Stats()
+	now := time.Now()
+	out := metrics.State{
+		InFlight: st.InFlight, InFlightBytes: st.InFlightBytes, Running: st.Running, Ready: st.Ready, Waiting: st.Waiting,
+		ParkedKeys: st.ParkedKeys, ParkedRecords: st.ParkedRecords, ParkedBytes: st.ParkedBytes, Unacked: f.unacked, Joined: s.intake.Joined(),
+	}
+	for _, p := range f.sorted() {
+		out.Partitions = append(out.Partitions, f.gauges(p, now))
+	}
+	return out
+}
