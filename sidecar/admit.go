@@ -245,8 +245,9 @@ const transactionWarning = time.Minute
 
 func (f *flow) see(p *partition, ends intake.Ends) {
 	now := time.Now()
+	moved := ends.Stable > p.ends.Stable // then it is one transaction after the other, and none that hangs
 	p.ends.Ends, p.ends.at = ends, now
-	if ends.Stable < 0 || ends.Stable >= ends.High {
+	if ends.Stable < 0 || ends.Stable >= ends.High || moved {
 		p.ends.blockedFrom, p.ends.warned = time.Time{}, false
 		return
 	}

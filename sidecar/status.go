@@ -145,7 +145,7 @@ func (s *Sidecar) state() metrics.State {
 	now := time.Now()
 	out := metrics.State{
 		InFlight: st.InFlight, InFlightBytes: st.InFlightBytes, Running: st.Running, Ready: st.Ready, Waiting: st.Waiting,
-		ParkedKeys: st.ParkedKeys, ParkedRecords: st.ParkedRecords, ParkedBytes: st.ParkedBytes, Unacked: f.unacked, Joined: s.intake.Joined(),
+		ParkedKeys: st.ParkedKeys, ParkedRecords: st.ParkedRecords, ParkedBytes: st.ParkedBytes, Unacked: f.unacked, Joined: s.intake.Joined(), FailureLimit: f.breaker.isOpen,
 	}
 	for _, p := range f.sorted() {
 		out.Partitions = append(out.Partitions, f.gauges(p, now))

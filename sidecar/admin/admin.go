@@ -48,7 +48,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Serve answers until Close. metrics is the handler of /metrics.
 func (s *Server) Serve(src Source, metrics http.Handler) error {
-	s.http = http.Server{Handler: Handler(src, metrics), ReadHeaderTimeout: 5 * time.Second}
+	s.http.Handler, s.http.ReadHeaderTimeout = Handler(src, metrics), 5*time.Second // set, not replaced: Close may have come first
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the admin pages: %w", err)
 	}

@@ -14,6 +14,7 @@ type State struct {
 	ParkedBytes                       int64
 	Unacked                           int64
 	Joined                            bool
+	FailureLimit                      bool // FAILURE_LIMIT holds failures back
 	Partitions                        []Partition
 }
 
@@ -32,7 +33,7 @@ type gauges struct {
 
 	inFlight, inFlightBytes, running, ready, waiting *prometheus.Desc
 	parkedKeys, parkedRecords, parkedBytes           *prometheus.Desc
-	unacked, joined, assigned                        *prometheus.Desc
+	unacked, joined, assigned, failureLimit          *prometheus.Desc
 	lagRecords, lagSeconds, oldest, blocked          *prometheus.Desc
 }
 
@@ -53,6 +54,7 @@ func (m *Metrics) Watch(read func() State) {
 		parkedBytes:   d("parked_bytes", "Bytes of the records held in parked lanes."),
 		unacked:       d("unacknowledged_settled_records", "Records settled since the last acknowledged commits."),
 		joined:        d("joined", "1 while this replica is a member of the group."),
+		failureLimit:  d("failure_limit_reached", "1 while FAILURE_LIMIT holds failures back: the handler fails record after record."),
 		assigned:      d("assigned_partitions", "Partitions that this replica owns."),
 		lagRecords:    d("lag_records", "Records between the first unsettled one and the high watermark.", "partition"),
 		lagSeconds:    d("lag_seconds", "Age of the newest record taken in while more wait in the log, else 0.", "partition"),
@@ -64,7 +66,7 @@ func (m *Metrics) Watch(read func() State) {
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{g.inFlight, g.inFlightBytes, g.running, g.ready, g.waiting, g.parkedKeys, g.parkedRecords,
-		g.parkedBytes, g.unacked, g.joined, g.assigned, g.lagRecords, g.lagSeconds, g.oldest, g.blocked} {
+		g.parkedBytes, g.unacked, g.joined, g.failureLimit, g.assigned, g.lagRecords, g.lagSeconds, g.oldest, g.blocked} {
 		ch <- d
 	}
 }
@@ -75,9 +77,12 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	joined := 0.0
-	if s.Joined {
-		joined = 1
+	flag := func(d *prometheus.Desc, on bool) {
+		if on {
+			send(d, 1)
+		} else {
+			send(d, 0)
+		}
 	}
 	send(g.inFlight, float64(s.InFlight))
 	send(g.inFlightBytes, float64(s.InFlightBytes))
@@ -88,7 +93,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	send(g.parkedRecords, float64(s.ParkedRecords))
 	send(g.parkedBytes, float64(s.ParkedBytes))
 	send(g.unacked, float64(s.Unacked))
-	send(g.joined, joined)
+	flag(g.joined, s.Joined)
+	flag(g.failureLimit, s.FailureLimit)
 	send(g.assigned, float64(len(s.Partitions)))
 	for _, p := range s.Partitions {
 		id := strconv.Itoa(int(p.ID))
