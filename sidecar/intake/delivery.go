@@ -60,8 +60,10 @@ type Delivery interface {
 type Partition struct {
 	ID       int32
 	Log      ledger.Identity
-	Start    int64
+	Start    int64       // the committed offset
+	Read     int64       // the first offset to read, above Start where retention took what lies between
 	Restored *ledger.Map // what the last commit says is settled beyond Start; nil when nothing
+	Lost     int64       // records that retention took, at most
 }
 
 // Commit is one partition's commit on its way to the coordinator. Log tells to which opening of the partition it belongs.

@@ -176,7 +176,11 @@ func (in *Intake) read(p Partition, a *assignment) {
 		return
 	}
 	in.delivery.Open(p)
-	in.log.Info("partition opened", slog.Int("partition", int(p.ID)), slog.Int64("offset", p.Start), slog.Bool("map", p.Restored != nil))
+	if p.Lost > 0 {
+		in.delivery.Lost(p.ID, p.Lost)
+		in.delivery.Advance(p.ID, p.Read)
+	}
+	in.log.Info("partition opened", slog.Int("partition", int(p.ID)), slog.Int64("offset", p.Read), slog.Bool("map", p.Restored != nil))
 	if in.cfg.Paused {
 		close(a.done)
 		return

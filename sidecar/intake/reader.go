@@ -33,7 +33,7 @@ type reader struct {
 // run reads until ctx is done. Trouble is waited out: nothing that a broker answers ends a reader.
 func (r *reader) run(ctx context.Context) {
 	defer r.disconnect()
-	r.next, r.preferred = r.part.Start, -1
+	r.next, r.preferred = r.part.Read, -1
 	for ctx.Err() == nil {
 		err := r.fetch(ctx)
 		if err == nil {
@@ -265,7 +265,7 @@ func (r *reader) outOfRange(ctx context.Context) error {
 	case r.next > end:
 		r.log.ErrorContext(ctx, "log was truncated below the position: the partition is read from the log start",
 			slog.Int64("offset", r.next), slog.Int64("log_end", end))
-		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start})
+		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Read: start})
 		return nil
 	}
 	// The leader that answered was behind, or has caught up since.
@@ -286,7 +286,7 @@ func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
 	if err != nil {
 		return err
 	}
-	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start}
+	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Read: start}
 	p.Log.TopicID = topic.ID
 	r.reopen(p)
 	return nil
@@ -294,7 +294,7 @@ func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
 
 func (r *reader) reopen(p Partition) {
 	r.disconnect()
-	r.part, r.next = p, p.Start
+	r.part, r.next = p, p.Read
 	r.in.delivery.Open(p)
 }
 

@@ -40,7 +40,7 @@ func (s sender) RoundTrip(req *http.Request) (*http.Response, error) {
 // newTransport makes the connection pool. At most Concurrency connections are open and all of them may stay idle: a connection goes back to the pool
 // shortly after its answer has been read, so that without MaxConnsPerHost the next attempt would often dial in between.
 func newTransport(cfg Config) (*http.Transport, error) {
-	tlsConfig, err := newTLS(cfg)
+	tlsConfig, err := NewTLS(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,8 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	return t, nil
 }
 
-func newTLS(cfg Config) (*tls.Config, error) {
+// NewTLS is the TLS configuration of connections to the handler, for those who only shake hands.
+func NewTLS(cfg Config) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.TLSServerName}
 	if cfg.TLSCA != (PEM{}) {
 		text, err := cfg.TLSCA.read()

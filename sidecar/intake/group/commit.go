@@ -1,0 +1,207 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+)
+
+// Offset is one partition's commit: the next offset to read, the epoch of the record before it (-1 unknown) and our own text.
+type Offset struct {
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32
+	Metadata    string
+}
+
+// maxCommitMetadata bounds the metadata of one request. The broker writes a request as one record batch: 256 partitions with 4,096 bytes each
+// were refused as a whole with code -1, 250 were not.
+const maxCommitMetadata = 256 << 10
+
+// Commit commits offsets of partitions that are ours now, those that are being revoked included, under our present generation. It makes one
+// attempt, except that a coordinator that has moved is looked up and asked once more.
+//
+// The map has an entry for every offset: nil when it was acknowledged, [ErrNotOwned] when the partition is not ours or was lost before the
+// answer came, else the broker's code as a kafka.Error or why there was no answer. The error is that of the request that had no answer, if
+// any. REBALANCE_IN_PROGRESS (27) and ILLEGAL_GENERATION (22) are passing states of a rebalance; the caller commits again.
+//
+// Brokers do not know who owns a partition: a member's commit for another member's partition is accepted. So ownership is looked up together
+// with the generation, under one lock, at the time of the request, and once more when it is answered; and there is one commit at a time.
+func (m *Member) Commit(ctx context.Context, offsets []Offset) (map[int32]error, error) {
+	results := make(map[int32]error, len(offsets))
+	if err := m.takeTurn(ctx); err != nil {
+		fail(results, offsets, err)
+		return results, err
+	}
+	defer m.releaseTurn()
+	var failed error
+	for rest := offsets; len(rest) > 0; {
+		var part []Offset
+		part, rest = split(rest)
+		if err := m.commitOwned(ctx, part, results); err != nil {
+			failed = err
+			if ctx.Err() != nil {
+				fail(results, rest, err)
+				break
+			}
+		}
+	}
+	return results, failed
+}
+
+func fail(results map[int32]error, offsets []Offset, err error) {
+	for _, o := range offsets {
+		results[o.Partition] = err
+	}
+}
+
+func (m *Member) takeTurn(ctx context.Context) error {
+	select {
+	case m.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the commit before: %w", context.Cause(ctx))
+	}
+}
+
+func (m *Member) releaseTurn() {
+	if m.ended.Load() {
+		m.commits.close()
+	}
+	<-m.turn
+}
+
+// split cuts off as many offsets as one request may carry, at least one.
+func split(offsets []Offset) (part, rest []Offset) {
+	size := 0
+	for i, o := range offsets {
+		if size += len(o.Metadata); size > maxCommitMetadata && i > 0 {
+			return offsets[:i], offsets[i:]
+		}
+	}
+	return offsets, nil
+}
+
+// commitOwned makes one request, twice when the first met the wrong broker.
+func (m *Member) commitOwned(ctx context.Context, offsets []Offset, results map[int32]error) (err error) {
+	for range 2 {
+		id, mine, tenures := m.ours(offsets, results)
+		if len(mine) == 0 {
+			return nil
+		}
+		var codes map[int32]int16
+		var moved bool
+		codes, moved, err = m.sendCommit(ctx, id, m.cfg.InstanceID, mine)
+		m.settleCommit(mine, tenures, codes, err, results)
+		if !moved {
+			m.reportRefusal(id, codes)
+			return err
+		}
+	}
+	return err
+}
+
+// ours picks what we own, with the identity to commit it under and the tenures under which it is owned.
+func (m *Member) ours(offsets []Offset, results map[int32]error) (id identity, mine []Offset, tenures []uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range offsets {
+		tenure, owned := m.parts.owned(o.Partition)
+		switch {
+		case !owned || m.settled.generation < 0:
+			results[o.Partition] = ErrNotOwned
+		case len(o.Metadata) > math.MaxInt16: // the protocol has no way to say it
+			results[o.Partition] = kafka.OffsetMetadataTooLarge
+		default:
+			mine = append(mine, o)
+			tenures = append(tenures, tenure)
+		}
+	}
+	return m.settled, mine, tenures
+}
+
+// sendCommit sends one OffsetCommit. moved says that the broker, or all that is left of it, is not the coordinator.
+func (m *Member) sendCommit(ctx context.Context, id identity, instanceID string, offsets []Offset) (codes map[int32]int16, moved bool, err error) {
+	body, _, err := m.commits.call(ctx, m.cfg.patience(), protocol.OffsetCommit, commitVersion, encodeCommit(m.cfg.GroupID, instanceID, m.cfg.Topic, id, offsets))
+	if err == nil {
+		codes, err = decodeCommit(body, m.cfg.Topic)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("commit offsets: %w", err)
+	}
+	for _, code := range codes {
+		moved = m.commits.moved(code) || moved
+	}
+	return codes, moved, nil
+}
+
+// settleCommit writes down what became of each offset. What was lost while the request was under way was not committed as far as the caller
+// is concerned: the next owner may or may not see it.
+func (m *Member) settleCommit(mine []Offset, tenures []uint64, codes map[int32]int16, err error, results map[int32]error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, o := range mine {
+		tenure, owned := m.parts.owned(o.Partition)
+		code, answered := codes[o.Partition]
+		switch {
+		case !owned || tenure != tenures[i]:
+			results[o.Partition] = ErrNotOwned
+		case err != nil:
+			results[o.Partition] = err
+		case !answered:
+			results[o.Partition] = errNoAnswer
+		default:
+			results[o.Partition] = codeError(code)
+		}
+	}
+}
+
+var errNoAnswer = errors.New("the broker's answer lacks the partition")
+
+// reportRefusal wakes the loop when the coordinator does not know us: no need to wait for a heartbeat to say the same.
+func (m *Member) reportRefusal(id identity, codes map[int32]int16) {
+	for _, code := range codes {
+		if code == unknownMember || code == fencedInstance {
+			select {
+			case m.refused <- refusal{member: id.member, code: code}:
+			default:
+			}
+			return
+		}
+	}
+}
+
+// CommitInitial commits offsets without being a member, which the broker accepts only while the group has no members: a compare-and-set for
+// start positions, to be used before Run. kafka.UnknownMemberId (25) says that the group has members, so that one of them has set them. Any
+// error means that not all offsets are known to stand.
+func (m *Member) CommitInitial(ctx context.Context, offsets []Offset) error {
+	if err := m.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer m.releaseTurn()
+	for rest := offsets; len(rest) > 0; {
+		var part []Offset
+		part, rest = split(rest)
+		codes, moved, err := m.sendCommit(ctx, nobodyYet, "", part)
+		if moved {
+			codes, _, err = m.sendCommit(ctx, nobodyYet, "", part)
+		}
+		if err != nil {
+			return err
+		}
+		for _, o := range part {
+			code, answered := codes[o.Partition]
+			if !answered {
+				return fmt.Errorf("commit offset of partition %d: %w", o.Partition, errNoAnswer)
+			}
+			if err := codeError(code); err != nil {
+				return fmt.Errorf("commit offset of partition %d: %w", o.Partition, err)
+			}
+		}
+	}
+	return nil
+}
