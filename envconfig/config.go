@@ -1,0 +1,175 @@
+package envconfig
+
+import "time"
+
+// Config is one validated subscription: everything the engine needs, nothing left to interpret.
+type Config struct {
+	Subscription Subscription
+	Kafka        Kafka
+	Handler      Handler
+	Delivery     Delivery
+	DeadLetter   DeadLetter
+	Run          Run
+	// Notes are things worth one log line at start: options without effect, harmless oddities.
+	Notes []Note
+}
+
+// Subscription says what is consumed and who is invoked.
+type Subscription struct {
+	ID      string // restate.subscription.id
+	Cluster string // name of the cluster in the source
+	Topic   string
+	Source  string // kafka://<cluster>/<topic>
+	Sink    Sink
+	Options map[string]string // effective librdkafka options as the user wrote them; secrets included, redact before showing
+}
+
+// SinkKind tells the forms of SUBSCRIPTION_SINK apart.
+type SinkKind int
+
+// The forms of SUBSCRIPTION_SINK.
+const (
+	SinkHTTP    SinkKind = iota // http(s)://host/path with {key}, {topic}, {partition}, {offset}
+	SinkService                 // service://<Service>/<handler> under HANDLER_URL
+)
+
+// Sink is the parsed SUBSCRIPTION_SINK.
+type Sink struct {
+	Kind    SinkKind
+	URL     Secret // SinkHTTP: the URL template, its query may hold a secret
+	Service string // SinkService
+	Handler string // SinkService
+	Keyed   bool   // the record's key is part of the request's path
+	Display string // the sink without its query, for logs and /subscription
+}
+
+// Kafka is the cluster the source names, with every option that is honoured.
+type Kafka struct {
+	Name                                  string
+	Brokers                               []string // host:port
+	ClientID                              string
+	GroupID                               string
+	GroupInstanceID                       string // empty: dynamic membership
+	Rack                                  string
+	Security                              Security
+	SessionTimeout                        time.Duration
+	HeartbeatInterval                     time.Duration
+	RebalanceTimeout                      time.Duration // max.poll.interval.ms
+	ReadCommitted                         bool
+	CheckCRCs                             bool
+	FetchMinBytes                         int32
+	FetchMaxBytes                         int32
+	PartitionMaxBytes                     int32
+	FetchMaxWait                          time.Duration
+	FetchErrorBackoff                     time.Duration
+	MaxResponseBytes                      int32
+	SocketTimeout                         time.Duration // one request
+	SetupTimeout                          time.Duration // TCP, TLS and SASL together
+	ReconnectBackoff, ReconnectBackoffMax time.Duration
+	RetryBackoff, RetryBackoffMax         time.Duration
+	MetadataMaxAge                        time.Duration // how often partitions and the topic id are looked at
+	Network                               string        // tcp, tcp4, tcp6
+	KeepAlive                             bool
+	NoDelay                               bool
+	SendBuffer                            int // bytes, 0: system default
+	ReceiveBuffer                         int
+}
+
+// Security is how a connection to a broker is made.
+type Security struct {
+	TLS                bool
+	CA                 PEM // empty: system roots
+	Certificate, Key   PEM
+	KeyPassword        SecretRef
+	Keystore           string // PKCS#12 file
+	KeystorePassword   SecretRef
+	SkipVerify         bool // enable.ssl.certificate.verification=false
+	SkipHostname       bool // ssl.endpoint.identification.algorithm=none
+	CipherSuites       []uint16
+	Curves             []uint16 // tls.CurveID
+	Mechanism          string   // "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+	Username, Password SecretRef
+}
+
+// Format is what the body of a request holds.
+type Format string
+
+// The values of HANDLER_FORMAT.
+const (
+	FormatValue                 Format = "value"
+	FormatEnvelope              Format = "envelope"
+	FormatCloudEvents           Format = "cloudevents"
+	FormatCloudEventsStructured Format = "cloudevents-structured"
+)
+
+// Handler is how attempts are made.
+type Handler struct {
+	BaseURL                                   string // HANDLER_URL, for service:// sinks
+	Type                                      string // service, object, object-shared, workflow, workflow-shared
+	Timeout                                   time.Duration
+	ContentType                               string
+	Format                                    Format
+	Headers                                   []HeaderValue // HANDLER_HEADERS; see LoadHeaders
+	HeadersFile                               string        // where they come from a file
+	ForwardHeaders                            []string      // patterns with *
+	HeaderStyle                               string        // restate, dashes
+	TLSCA, TLSCert, TLSKey                    PEM
+	TLSServerName                             string
+	NullKey                                   string // fail, empty
+	InvalidKey                                string // fail, base64url
+	Tombstones                                string // deliver, skip, fail
+	DoneStatuses, RetryStatuses, FailStatuses []StatusRange
+}
+
+// HeaderValue is one extra request header; its value counts as a secret.
+type HeaderValue struct {
+	Name  string
+	Value Secret
+}
+
+// StatusRange is one entry of a HANDLER_*_STATUSES list, both ends included: 409 is {409,409}, 5xx is {500,599}.
+type StatusRange struct{ Low, High int }
+
+// Delivery is order, limits, retries and failure.
+type Delivery struct {
+	Ordering             string // key, partition, none
+	Concurrency          int
+	MaxInFlight          int
+	MaxInFlightBytes     int64
+	RetryInitialInterval time.Duration
+	RetryMaxInterval     time.Duration
+	RetryFactor          float64
+	RetryMaxAttempts     int           // 0: unlimited
+	RetryMaxAge          time.Duration // 0: unlimited
+	OnFailure            string        // park, dead-letter, drop, stop
+	FailureLimit         int           // 0: off
+	ParkedMax            int
+	ParkedMaxBytes       int64
+	SkipRecords          map[int32][]int64 // partition to ascending offsets
+	RateLimit            float64           // attempts a second, 0: none
+}
+
+// DeadLetter is where failed records go; at most one of Topic and URL is set.
+type DeadLetter struct {
+	Topic string
+	URL   Secret
+}
+
+// StartAt is the parsed START_AT or auto.offset.reset.
+type StartAt struct {
+	Kind string        // earliest, latest, time, age, error
+	Time time.Time     // Kind time
+	Age  time.Duration // Kind age: how far back, positive
+}
+
+// Run is position, life cycle and operation.
+type Run struct {
+	StartAt         StartAt
+	CommitInterval  time.Duration
+	StartupTimeout  time.Duration
+	ShutdownTimeout time.Duration
+	Paused          bool
+	AdminAddr       string // empty: off
+	LogLevel        string // debug, info, warn, error
+	LogFormat       string // json, text; empty: json, text on a terminal
+}

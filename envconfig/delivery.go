@@ -1,0 +1,117 @@
+package envconfig
+
+import (
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// delivery takes over order, limits, retries and failure.
+func (p *parser) delivery() {
+	v, d := &p.vars, &p.cfg.Delivery
+	*d = Delivery{
+		Ordering:             v.Ordering,
+		Concurrency:          int(v.Concurrency),
+		MaxInFlight:          int(v.MaxInFlight),
+		MaxInFlightBytes:     int64(v.MaxInFlightBytes),
+		RetryInitialInterval: time.Duration(v.RetryInitial),
+		RetryMaxInterval:     time.Duration(v.RetryMax),
+		RetryFactor:          float64(v.RetryFactor),
+		RetryMaxAttempts:     int(v.RetryMaxAttempts),
+		RetryMaxAge:          time.Duration(v.RetryMaxAge),
+		OnFailure:            v.OnFailure,
+		FailureLimit:         int(v.FailureLimit),
+		ParkedMax:            int(v.ParkedMax),
+		ParkedMaxBytes:       int64(v.ParkedMaxBytes),
+		SkipRecords:          p.skipRecords(v.SkipRecords),
+		RateLimit:            float64(v.RateLimit),
+	}
+	if d.RetryInitialInterval > d.RetryMaxInterval && !p.broken["RETRY_INITIAL_INTERVAL"] && !p.broken["RETRY_MAX_INTERVAL"] {
+		p.fail("RETRY_INITIAL_INTERVAL", "%s is above RETRY_MAX_INTERVAL, which is %s; want it equal or less", d.RetryInitialInterval, d.RetryMaxInterval)
+	}
+	if d.Ordering == "" {
+		d.Ordering = "key"
+		if t := p.cfg.Handler.Type; t == "service" || strings.HasSuffix(t, "-shared") {
+			d.Ordering = "none"
+		}
+	} else if t := p.cfg.Handler.Type; d.Ordering == "none" && (t == "object" || t == "workflow") {
+		p.fail("ORDERING", "is none, but HANDLER_TYPE is %s, which needs order; want key or partition", t)
+	}
+	if d.OnFailure == "stop" {
+		p.note(slog.LevelWarn, "ON_FAILURE", "is stop: where something restarts the container, a record that fails makes a crash loop")
+	}
+}
+
+// skipRecords reads <partition>@<offset>, comma separated.
+func (p *parser) skipRecords(text string) map[int32][]int64 {
+	if text == "" {
+		return nil
+	}
+	skip := map[int32][]int64{}
+	for _, entry := range split(text) {
+		left, right, _ := strings.Cut(entry, "@")
+		partition, err := strconv.ParseUint(left, 10, 31)
+		offset, err2 := strconv.ParseUint(right, 10, 63)
+		if err != nil || err2 != nil {
+			p.fail("SKIP_RECORDS", "%s is not valid; want <partition>@<offset>, comma separated, like 0@1234,3@77", quote(entry))
+			return nil
+		}
+		skip[int32(partition)] = append(skip[int32(partition)], int64(offset))
+	}
+	for partition, offsets := range skip {
+		slices.Sort(offsets)
+		skip[partition] = slices.Compact(offsets)
+	}
+	return skip
+}
+
+// run takes over position, life cycle and operation.
+func (p *parser) run() {
+	v := &p.vars
+	p.cfg.Run = Run{
+		StartAt:         p.startAt(v.StartAt),
+		CommitInterval:  time.Duration(v.CommitInterval),
+		StartupTimeout:  time.Duration(v.StartupTimeout),
+		ShutdownTimeout: time.Duration(v.ShutdownTimeout),
+		Paused:          bool(v.Paused),
+		AdminAddr:       p.adminAddr(v.AdminAddr),
+		LogLevel:        v.LogLevel,
+		LogFormat:       v.LogFormat,
+	}
+}
+
+func (p *parser) startAt(text string) StartAt {
+	switch text {
+	case "", "latest":
+		return StartAt{Kind: "latest"}
+	case "earliest":
+		return StartAt{Kind: "earliest"}
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil && t.UnixMilli() >= 0 {
+		return StartAt{Kind: "time", Time: t}
+	}
+	if age, err := time.ParseDuration(text); err == nil && age < 0 {
+		return StartAt{Kind: "age", Age: -age}
+	}
+	p.fail("START_AT", "%s is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h", quote(text))
+	return StartAt{}
+}
+
+// DefaultAdminAddr is where the admin endpoints listen unless ADMIN_ADDR says otherwise.
+const DefaultAdminAddr = ":9464"
+
+// adminAddr reads [host]:port, or off.
+func (p *parser) adminAddr(text string) string {
+	if text == "off" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	// Port 0 is for tests: the system chooses.
+	if err != nil || port != "0" && !validPort(port) || strings.ContainsAny(host, " /@") {
+		p.fail("ADMIN_ADDR", "%s is not valid; want [host]:port, like :9464 or 127.0.0.1:9464, or off", quote(text))
+	}
+	return text
+}
