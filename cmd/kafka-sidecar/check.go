@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	}
 	u, err := url.Parse(target)
 	if err != nil {
-		return "", fmt.Errorf("read the handler's URL: it does not parse") // the error's text would hold it
+		return "", errors.New("read the handler's URL: it does not parse") // the error's text would hold it
 	}
 	port := u.Port()
 	if port == "" {

@@ -119,7 +119,7 @@ func serve(environ []string, stderr io.Writer) int {
 		slog.String("sink", cfg.Subscription.Sink.Display), slog.String("group", cfg.Kafka.GroupID), slog.String("ordering", cfg.Delivery.Ordering),
 		slog.String("on_failure", cfg.Delivery.OnFailure))
 	for _, n := range cfg.Notes {
-		log.Log(context.Background(), n.Level, n.Text, slog.String("variable", n.Variable))
+		log.Log(context.Background(), n.Level, "configuration note", slog.String("variable", n.Variable), slog.String("note", n.Text))
 	}
 	s, err := sidecar.New(cfg, log, buildVersion())
 	if err != nil {

@@ -44,7 +44,7 @@ func New(cfg Config) (*Cluster, error) {
 		c.open = c.openTCP
 	}
 	if cfg.Security.TLS && cfg.Security.SkipVerify {
-		c.log.Warn("broker certificates are not verified: anybody on the way can read and answer", "option", "enable.ssl.certificate.verification")
+		c.log.Warn("broker certificates are not verified: anybody on the way can read and answer", slog.String("option", "enable.ssl.certificate.verification"))
 	}
 	return c, nil
 }

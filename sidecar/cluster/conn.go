@@ -165,7 +165,7 @@ func (c *Conn) Do(ctx context.Context, timeout time.Duration, msg protocol.Messa
 	_, answer, err := protocol.ReadResponse(io.MultiReader(bytes.NewReader(head), bytes.NewReader(body)), api, version)
 	if err != nil {
 		c.kill()
-		return nil, fmt.Errorf("decode %v v%d of %s: %w: %v", api, version, c.addr, ErrMalformed, err)
+		return nil, fmt.Errorf("decode %v v%d of %s: %w: %w", api, version, c.addr, ErrMalformed, err)
 	}
 	return answer, nil
 }

@@ -24,7 +24,7 @@ func (c *Cluster) Dial(ctx context.Context, addr string) (*Conn, error) {
 	conn, err := c.dial(setup, addr, &step)
 	switch {
 	case err == nil:
-		c.log.Debug("connected to broker", "broker", addr, "tls", c.cfg.Security.TLS, "sasl", c.cfg.Security.Mechanism, "took", time.Since(began))
+		c.log.Debug("connected to broker", slog.String("broker", addr), slog.Bool("tls", c.cfg.Security.TLS), slog.String("sasl", c.cfg.Security.Mechanism), slog.Duration("took", time.Since(began)))
 		return conn, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)

@@ -93,11 +93,11 @@ func New(cfg Config, d Delivery) *Intake {
 // Run consumes until ctx is done; then partitions are drained and committed and the group is left. It returns an error for what
 // cannot heal, and for what was still missing when the startup timeout ended.
 func (in *Intake) Run(ctx context.Context) error {
-	if err := in.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := in.start(ctx); err != nil && ctx.Err() == nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return nil // told to stop before anything had begun
 	}
 	in.waiting("joining the group")
 	in.beat.Store(time.Now().UnixNano())

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -151,7 +152,7 @@ func (d *Decoder) advance() bool {
 			err = fmt.Errorf("%w: %d bytes behind the last record", ErrCorrupt, len(rest))
 		}
 		if err != nil {
-			d.fail(err)
+			_ = d.fail(err) // sticks; Next gives it
 			return false
 		}
 		d.data, d.last = rest, e.offset
@@ -189,7 +190,7 @@ func (d *Decoder) close() {
 
 // fail makes err stick, except for ErrNoRoom, which says nothing of the bytes.
 func (d *Decoder) fail(err error) error {
-	if err == ErrNoRoom {
+	if errors.Is(err, ErrNoRoom) {
 		return err
 	}
 	d.err = fmt.Errorf("decode partition %d at offset %d: %w", d.o.Partition, d.pos, err)
