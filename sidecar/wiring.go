@@ -27,7 +27,10 @@ func NewCluster(cfg *envconfig.Config, log *slog.Logger) (*cluster.Cluster, erro
 func clusterConfig(cfg *envconfig.Config, log *slog.Logger) cluster.Config {
 	k, sec := &cfg.Kafka, &cfg.Kafka.Security
 	secret := func(r envconfig.SecretRef) cluster.Material {
-		return cluster.Material{Value: r.Value.Reveal(), File: r.File}
+		if r.Reloads() {
+			return cluster.Material{From: loader{r}}
+		}
+		return cluster.Material{Value: r.Value.Reveal()}
 	}
 	text := func(p envconfig.PEM) cluster.Material {
 		return cluster.Material{Value: p.Value.Reveal(), File: p.File}
@@ -43,6 +46,15 @@ func clusterConfig(cfg *envconfig.Config, log *slog.Logger) cluster.Config {
 		KeepAlive: k.KeepAlive, NoDelay: k.NoDelay, SendBuffer: k.SendBuffer, ReceiveBuffer: k.ReceiveBuffer,
 		MaxResponseBytes: k.MaxResponseBytes, RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, Logger: log,
 	}
+}
+
+// loader reads a secret of the configuration again at each use.
+type loader struct{ ref envconfig.SecretRef }
+
+// Load implements cluster.Loader.
+func (l loader) Load() (string, error) {
+	s, err := l.ref.Load()
+	return s.Reveal(), err
 }
 
 func invokeConfig(cfg *envconfig.Config, skippedHeader func()) invoke.Config {
@@ -68,10 +80,22 @@ func invokeConfig(cfg *envconfig.Config, skippedHeader func()) invoke.Config {
 	if sink.Kind == envconfig.SinkService {
 		c.Kind, c.URLTemplate = invoke.Service, ""
 	}
-	for _, hv := range h.Headers {
-		c.Headers = append(c.Headers, invoke.Header{Name: hv.Name, Value: hv.Value.Reveal()})
+	c.Headers = handlerHeaders(h.Headers)
+	if h.HeadersFile != "" {
+		c.LoadHeaders = func() ([]invoke.Header, error) {
+			headers, err := h.LoadHeaders()
+			return handlerHeaders(headers), err
+		}
 	}
 	return c
+}
+
+func handlerHeaders(in []envconfig.HeaderValue) []invoke.Header {
+	out := make([]invoke.Header, len(in))
+	for i, hv := range in {
+		out[i] = invoke.Header{Name: hv.Name, Value: hv.Value.Reveal()}
+	}
+	return out
 }
 
 func flowSettings(cfg *envconfig.Config) flowConfig {
@@ -109,7 +133,7 @@ func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) i
 		SessionTimeout: k.SessionTimeout, HeartbeatInterval: k.HeartbeatInterval, RebalanceTimeout: k.RebalanceTimeout,
 		DrainTimeout: drainBudget(r.ShutdownTimeout), ReadCommitted: k.ReadCommitted, CheckCRCs: k.CheckCRCs,
 		FetchMinBytes: k.FetchMinBytes, FetchMaxBytes: k.FetchMaxBytes, PartitionMaxBytes: k.PartitionMaxBytes, FetchMaxWait: k.FetchMaxWait,
-		SocketTimeout: k.SocketTimeout, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
+		SocketTimeout: k.SocketTimeout, FetchErrorBackoff: k.FetchErrorBackoff, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
 		RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, MetadataMaxAge: k.MetadataMaxAge,
 		BatchAllowance: cfg.Delivery.MaxInFlightBytes / batchShare,
 		StartAt:        StartAt(r.StartAt, time.Now()), CommitInterval: r.CommitInterval, StartupTimeout: r.StartupTimeout, Paused: r.Paused, Logger: log,

@@ -61,10 +61,17 @@ type Security struct {
 type Material struct {
 	Value string
 	File  string
+	From  Loader // asked at each dial, instead of Value and File
 }
+
+// Loader gives a secret as it is now; its errors hold nothing of it. Two loaders that are the same must compare as equal.
+type Loader interface{ Load() (string, error) }
 
 // read gives the text; a file is read anew, and one trailing newline is taken off, as editors and secret stores leave it.
 func (m Material) read() (string, error) {
+	if m.From != nil {
+		return m.From.Load()
+	}
 	if m.File == "" {
 		return m.Value, nil
 	}
@@ -80,7 +87,7 @@ func (m Material) String() string {
 	switch {
 	case m.File != "":
 		return "file " + m.File
-	case m.Value != "":
+	case m.Value != "" || m.From != nil:
 		return "***"
 	}
 	return ""

@@ -29,6 +29,7 @@ type Config struct {
 	FetchMinBytes, FetchMaxBytes      int32
 	PartitionMaxBytes                 int32
 	FetchMaxWait, SocketTimeout       time.Duration
+	FetchErrorBackoff                 time.Duration // after an answer that says no; connections have their own
 	ReconnectBackoff                  time.Duration
 	ReconnectBackoffMax               time.Duration
 	RetryBackoff, RetryBackoffMax     time.Duration

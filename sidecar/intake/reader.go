@@ -61,7 +61,11 @@ func (r *reader) trouble(ctx context.Context, err error) {
 
 // pause waits with exponential backoff and jitter.
 func (r *reader) pause(ctx context.Context) {
-	r.backoff = min(max(2*r.backoff, r.in.cfg.ReconnectBackoff), r.in.cfg.ReconnectBackoffMax)
+	least := r.in.cfg.ReconnectBackoff
+	if r.conn != nil { // the broker answered, and said no
+		least = r.in.cfg.FetchErrorBackoff
+	}
+	r.backoff = min(max(2*r.backoff, least), max(r.in.cfg.ReconnectBackoffMax, least))
 	wait(ctx, r.backoff/2+rand.N(r.backoff/2+1))
 }
 

@@ -3,7 +3,6 @@ package invoke
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -49,24 +48,11 @@ func constant(key string, values ...string) constantHeader {
 // setHeaders makes all that is the same in every request, and the rules for forwarding.
 func (i *Invoker) setHeaders() error {
 	i.names = newNames(i.cfg.HeaderStyle)
-	agent := defaultAgent
-	for _, h := range i.cfg.Headers {
-		name := strings.ToLower(h.Name)
-		switch {
-		case !isToken(name):
-			return fmt.Errorf("check handler headers: %q is not a header name", h.Name)
-		case !validValue(h.Value):
-			return fmt.Errorf("check handler headers: the value of %s holds a control character", name)
-		case name == "host":
-			i.host = h.Value
-		case name == "user-agent":
-			agent = h.Value
-		case reserved(name, i.binaryCE):
-			return fmt.Errorf("check handler headers: %s is set by the sidecar", name)
-		default:
-			i.toHandler = addConstant(i.toHandler, name, h.Value)
-		}
+	user, err := i.parseUserHeaders(i.cfg.Headers)
+	if err != nil {
+		return err
 	}
+	i.user.current.Store(user)
 	if !validValue(i.cfg.ContentType) {
 		return errors.New("check handler: the content type holds a control character")
 	}
@@ -76,7 +62,7 @@ func (i *Invoker) setHeaders() error {
 	}
 	i.toOthers = append(i.toOthers, constant("content-type", i.cfg.ContentType), constant(userAgent, defaultAgent))
 	i.toOthers = append(i.toOthers, facts...)
-	i.toHandler = append(i.toHandler, constant("content-type", i.contentType()), constant(userAgent, agent))
+	i.toHandler = append(i.toHandler, constant("content-type", i.contentType()), constant(userAgent, defaultAgent))
 	i.toHandler = append(i.toHandler, facts...)
 	if i.binaryCE {
 		i.toHandler = append(i.toHandler, ceConstants(i.cfg)...)
@@ -141,6 +127,11 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 	h := make(http.Header, len(fixed)+10)
 	for _, c := range fixed {
 		h[c.key] = c.values
+	}
+	if q.handler {
+		for _, c := range i.userHeaders().fixed {
+			h[c.key] = c.values
+		}
 	}
 	i.forward.add(h, rec.Headers)
 	h["kafka-sidecar-timeout-ms"] = left

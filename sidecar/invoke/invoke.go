@@ -52,12 +52,13 @@ type Config struct {
 
 	Cluster, Topic, Group, SubscriptionID string
 
-	Timeout        time.Duration // one attempt: connecting, sending, waiting and reading the answer
-	ContentType    string        // of the record's value; default application/json
-	Format         string        // default value
-	Headers        []Header      // sent with every attempt
-	ForwardHeaders []string      // patterns with *, not case-sensitive, for names of record headers
-	HeaderStyle    string        // restate (default): kafka.topic; dashes: kafka-topic
+	Timeout        time.Duration            // one attempt: connecting, sending, waiting and reading the answer
+	ContentType    string                   // of the record's value; default application/json
+	Format         string                   // default value
+	Headers        []Header                 // sent with every attempt
+	LoadHeaders    func() ([]Header, error) // Headers as they are now, where they come from a file; nil: they do not change
+	ForwardHeaders []string                 // patterns with *, not case-sensitive, for names of record headers
+	HeaderStyle    string                   // restate (default): kafka.topic; dashes: kafka-topic
 
 	TLSCA         PEM // authorities; none: those of the system
 	TLSCert       PEM // client certificate and key; files are read again when they change
@@ -150,7 +151,7 @@ type Invoker struct {
 	binaryCE  bool
 	idPrefix  string   // <cluster>/<group>/<topic>/
 	timeoutMS []string // Timeout in milliseconds as a header value
-	host      string   // Host header, empty: that of the URL
+	user      rotation
 	transport *http.Transport
 	client    *retryablehttp.Client
 	blank     *http.Request // what every request is a copy of

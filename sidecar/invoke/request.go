@@ -50,8 +50,8 @@ func (i *Invoker) do(ctx context.Context, u *url.URL, q request) Result {
 
 	hr := i.blank.WithContext(c) // the one way to a request with a context that neither parses a URL nor copies twice
 	hr.URL, hr.Host = u, u.Host
-	if q.handler && i.host != "" {
-		hr.Host = i.host
+	if host := i.user.current.Load().host; q.handler && host != "" {
+		hr.Host = host
 	}
 	hr.Header = i.headers(q, left)
 	if len(q.body) > 0 {
