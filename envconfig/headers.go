@@ -18,6 +18,7 @@ var ownHeaders = []string{
 // hopHeaders belong to the connection or to the body, not to the caller.
 var hopHeaders = []string{
 	"host", "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length",
+	"http2-settings",
 }
 
 // ownHeader gives the name of ours that a request header has, "" for none.
@@ -29,6 +30,12 @@ func ownHeader(name string) string {
 	for _, own := range ownHeaders {
 		if name == own || name == strings.ReplaceAll(own, ".", "-") {
 			return name
+		}
+	}
+	// The families of names that are ours, or Restate's, or may become so.
+	for _, family := range []string{"kafka.", "kafka-", "restate."} {
+		if strings.HasPrefix(name, family) {
+			return family + "*"
 		}
 	}
 	return ""
