@@ -46,6 +46,7 @@ func (f *flow) Open(p intake.Partition) {
 		ends: endsView{Ends: intake.Ends{Start: -1, Stable: -1, High: -1, Position: p.Start}},
 	}
 	f.lanes.Open(p.ID)
+	f.wakeReaders() // what it held before is room for the others
 }
 
 // Close forgets partitions.

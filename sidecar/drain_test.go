@@ -110,10 +110,9 @@ func TestLateAcknowledgementOfAnEarlierAssignmentIsIgnored(t *testing.T) {
 
 func TestNothingStartsWithoutALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, nil)
-		defer s.end()
 		held := time.Now().Add(time.Minute)
-		s.lease = func(now time.Time) bool { return now.After(held) }
+		s := newStage(t, func(c *flowConfig) { c.mayStart = func(now time.Time) bool { return now.After(held) } })
+		defer s.end()
 		s.admit(0, "a", "b")
 		pass(59 * time.Second)
 		if got := s.deliveredCount(); got != 0 {

@@ -35,7 +35,10 @@ type flow struct {
 	unacked  int64     // settled since the last acknowledged commit, all partitions
 	signaled int64     // unacked when the committer was last told
 	cut      int       // attempts that the last drain cancelled
+	writing  int       // dead-letter writes made in the slot of the attempt
+	crowded  bool      // it was said that the parked bounds are nearly used up
 	beat     time.Time // when the clock last turned
+	looked   time.Time // when it last looked at the parked bounds
 
 	poke      chan struct{} // wakeAt became earlier
 	commitDue chan struct{}
@@ -101,6 +104,7 @@ type job struct {
 	first    time.Time // when the first attempt began
 	failure  *failure  // set once the record is to be dead-lettered; then only that is tried
 	writes   int       // dead-letter writes tried
+	atOnce   bool      // the write runs in the slot of the attempt that failed
 	status   int       // of the last attempt
 	lastErr  string
 }
@@ -109,6 +113,18 @@ type job struct {
 type failure struct {
 	reason string
 	at     time.Time
+}
+
+// begin counts what is about to be made: a request, or the write of a dead letter.
+func (j *job) begin(now time.Time) {
+	if j.failure != nil {
+		j.writes++
+		return
+	}
+	if j.requests == 0 {
+		j.first = now
+	}
+	j.requests++
 }
 
 func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
@@ -133,10 +149,7 @@ func (f *flow) next() *lanes.Item {
 	for !f.stopped {
 		now := time.Now()
 		if it := f.pick(now); it != nil {
-			// One signal wakes one worker; whoever takes an item passes the signal on.
-			if f.idle > 0 && f.lanes.Ready(now) {
-				f.ready.Signal()
-			}
+			f.passOn(now)
 			return it
 		}
 		f.idle++
@@ -144,6 +157,19 @@ func (f *flow) next() *lanes.Item {
 		f.idle--
 	}
 	return nil
+}
+
+// passOn is for a worker that leaves with an item: one signal wakes one worker, so it wakes the next one while more is ready. When nothing is,
+// it leaves a wake behind for what is due next: the one that woke it is used up, and those who sleep will not ask again by themselves.
+func (f *flow) passOn(now time.Time) {
+	if f.idle == 0 {
+		return // whoever ends an attempt asks
+	}
+	if f.lanes.Ready(now) {
+		f.ready.Signal()
+	} else if at, ok := f.lanes.Wake(); ok {
+		f.schedule(at)
+	}
 }
 
 // pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one.
@@ -162,7 +188,7 @@ func (f *flow) pick(now time.Time) *lanes.Item {
 			return nil
 		}
 	}
-	it := f.lanes.Next(now)
+	it := f.choose(now)
 	if it == nil {
 		f.scheduleNext(now)
 		return nil
@@ -171,11 +197,20 @@ func (f *flow) pick(now time.Time) *lanes.Item {
 		f.limiter.AllowN(now, 1)
 	}
 	f.breaker.begin()
-	j := it.Note.(*job)
-	if j.requests == 0 {
-		j.first = now
-	}
+	it.Note.(*job).begin(now)
 	return it
+}
+
+// choose takes what is served next. A probe asks about a record that was never tried as long as there is one: records that have failed
+// come due again before each probe, and asking about them alone would hold everything back for as long as they are bad, although the
+// handler is not.
+func (f *flow) choose(now time.Time) *lanes.Item {
+	if f.breaker.isOpen {
+		if it := f.lanes.Next(time.Time{}); it != nil { // as of the beginning of time nothing is due again
+			return it
+		}
+	}
+	return f.lanes.Next(now)
 }
 
 // leasePoll is how soon a lease that has run out is looked at again; the coordinator's next answer renews it.
@@ -219,6 +254,10 @@ func (f *flow) clock(ctx context.Context) {
 		}
 		f.mu.Lock()
 		now := time.Now()
+		if now.Sub(f.looked) >= clockTurn {
+			f.looked = now
+			f.warnParked()
+		}
 		f.beat = now
 		sleep := clockTurn
 		if !f.wakeAt.IsZero() {
@@ -231,6 +270,22 @@ func (f *flow) clock(ctx context.Context) {
 		}
 		f.mu.Unlock()
 		timer.Reset(sleep)
+	}
+}
+
+// warnParked says once when four fifths of a parked bound are used: at the bound partitions pause.
+func (f *flow) warnParked() {
+	st, l := f.lanes.Stats(), &f.cfg.limits
+	most := func(percent int64) bool {
+		return int64(st.ParkedRecords)*100 >= int64(l.ParkedMax)*percent || st.ParkedBytes*100 >= l.ParkedMaxBytes*percent
+	}
+	switch {
+	case st.ParkedRecords == 0, !most(60): // some way below, so that it is not said again and again
+		f.crowded = false
+	case !f.crowded && most(80):
+		f.crowded = true
+		f.log.Warn("parked keys hold most of what PARKED_MAX and PARKED_MAX_BYTES allow: at the bound their partitions pause", slog.Int("parked_keys", st.ParkedKeys),
+			slog.Int("records", st.ParkedRecords), slog.Int("max", l.ParkedMax), slog.Int64("bytes", st.ParkedBytes), slog.Int64("max_bytes", l.ParkedMaxBytes))
 	}
 }
 
@@ -266,12 +321,12 @@ func (f *flow) hasRoom(p *partition) bool {
 // settled books a record as settled: in its ledger, in its lane, in the counters.
 func (f *flow) settled(it *lanes.Item, outcome string) {
 	j := it.Note.(*job)
+	defer f.wakeReaders()
 	if !f.lanes.Settle(it) {
 		return // the partition is no longer ours: whoever has it now decides
 	}
 	j.part.ledger.Settle(j.entry)
 	f.countSettled(outcome)
-	f.wakeReaders()
 }
 
 // countSettled counts one settled record and asks for a commit when enough have come together.

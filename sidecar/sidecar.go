@@ -80,6 +80,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	}
 	defer stopAdmin()
 
+	if s.cfg.Run.Paused {
+		s.log.WarnContext(ctx, "PAUSED is true: the group is joined and nothing is read")
+	}
 	run, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var helpers, workers sync.WaitGroup

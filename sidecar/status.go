@@ -24,15 +24,22 @@ const maxParkedShown = 100
 // Live says whether the process's own loops make progress.
 func (s *Sidecar) Live() error {
 	if s.intake.Started() {
-		if idle := time.Since(s.intake.Progress()); idle > stuckAfter {
-			return fmt.Errorf("the intake has not turned for %s", idle.Round(time.Second))
+		if err := turning("intake", s.intake.Progress(), intakeTurn(s.cfg.Run.CommitInterval)); err != nil {
+			return err
 		}
 	}
 	s.flow.mu.Lock()
 	beat := s.flow.beat
 	s.flow.mu.Unlock()
-	if idle := time.Since(beat); idle > stuckAfter {
-		return fmt.Errorf("the scheduler has not turned for %s", idle.Round(time.Second))
+	return turning("scheduler", beat, stuckAfter)
+}
+
+// intakeTurn is how long the intake may need for one turn: the loop that commits rests for the interval that the user chose.
+func intakeTurn(commitInterval time.Duration) time.Duration { return stuckAfter + commitInterval }
+
+func turning(loop string, last time.Time, allowed time.Duration) error {
+	if idle := time.Since(last); idle > allowed {
+		return fmt.Errorf("the %s has not turned for %s", loop, idle.Round(time.Second))
 	}
 	return nil
 }

@@ -51,18 +51,17 @@ func (w *worker) turn(it *lanes.Item) {
 			w.flow.abandon(it)
 			return
 		}
-		j.requests++
 		res := w.invoke.Attempt(j.part.ctx, it.Record, j.requests)
 		if !w.flow.conclude(it, res) {
 			return
 		}
 	}
-	j.writes++
+	began := time.Now()
 	err := w.target.Write(j.part.ctx, deadletter.Letter{
 		Record: it.Record, SourceTopic: w.letter.topic, Subscription: w.letter.subscription,
 		Reason: j.failure.reason, Status: j.status, Attempts: j.requests, FailedAt: j.failure.at,
 	})
-	w.flow.written(it, err)
+	w.flow.written(it, err, time.Since(began))
 }
 
 // conclude books the end of an attempt. It returns true when the record is to be written to the dead-letter target now, in the same slot.
@@ -109,6 +108,10 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 // failed does what ON_FAILURE says, unless too many records in a row have failed for it to be about the record.
 func (f *flow) failed(it *lanes.Item, res invoke.Result, d decision, now time.Time) (deadLetter bool) {
 	j := it.Note.(*job)
+	if f.parts[j.part.id] != j.part {
+		f.cutShort(it) // the partition is no longer ours: whoever has it now decides
+		return false
+	}
 	if d.action == actPark {
 		f.log.Warn("record failed: its key is parked and tried again", append(f.where(it), slog.String("reason", d.reason), slog.Int("status", res.Status), slog.Int("attempts", j.requests))...)
 		f.retry(it, now, d.wait, res)
@@ -138,17 +141,31 @@ func (f *flow) failed(it *lanes.Item, res invoke.Result, d decision, now time.Ti
 		return false
 	default:
 		j.failure = &failure{reason: d.reason, at: now}
+		if f.writing >= max(1, f.cfg.limits.Concurrency/4) {
+			// A write into an outage takes as long as it may. Made in the slots of the attempts such writes would come to have every slot; the
+			// next ones are further attempts, which are held to their share.
+			f.lanes.Retry(it, now, true)
+			f.wakeReaders()
+			return false
+		}
+		f.writing++
+		j.atOnce = true
+		j.writes++
 		return true
 	}
 }
 
 // written books the end of a dead-letter write: acknowledged, the record is settled; else it is tried again for as long as it takes.
-func (f *flow) written(it *lanes.Item, err error) {
+func (f *flow) written(it *lanes.Item, err error, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
 	j := it.Note.(*job)
 	f.breaker.release()
+	if j.atOnce {
+		j.atOnce = false
+		f.writing--
+	}
 	if err == nil {
 		f.log.Warn("record failed and went to the dead letters", append(f.where(it), slog.String("reason", j.failure.reason), slog.Int("status", j.status), slog.Int("attempts", j.requests))...)
 		f.settled(it, outcomeDeadLetter)
@@ -168,7 +185,7 @@ func (f *flow) written(it *lanes.Item, err error) {
 	f.log.Log(context.Background(), level, "dead letter could not be written: its key waits and the write is tried again",
 		append(f.where(it), slog.Int("writes", j.writes), slog.Any("err", err))...)
 	now := time.Now()
-	f.retry(it, now, max(uniform(f.cfg.policy.ceiling(j.writes+1)), time.Millisecond), invoke.Result{})
+	f.retry(it, now, max(uniform(f.cfg.policy.ceiling(j.writes+1)), time.Millisecond), invoke.Result{Duration: took})
 }
 
 // retry lets the record wait. It holds no slot and no goroutine meanwhile; its lane is parked.
@@ -183,6 +200,7 @@ func (f *flow) cutShort(it *lanes.Item) {
 		f.cut++
 	}
 	f.lanes.Abandon(it)
+	f.wakeReaders() // of a partition that is let go it was the last, and what it held is room for the others
 }
 
 // abandon gives an item back whose attempt never began.
@@ -191,7 +209,9 @@ func (f *flow) abandon(it *lanes.Item) {
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
 	f.breaker.release()
+	it.Note.(*job).requests--
 	f.lanes.Abandon(it)
+	f.wakeReaders()
 }
 
 // runDry tells a drain when the last attempt of its partition has ended.
