@@ -109,8 +109,12 @@ func (f *flow) Drain(ctx context.Context, ids []int32) {
 	if ctx.Err() == nil {
 		return
 	}
+	cause := errDrainBudget
+	if errors.Is(context.Cause(ctx), intake.ErrLost) {
+		cause = errLost
+	}
 	for _, p := range drying {
-		p.cancel(errDrainBudget)
+		p.cancel(cause)
 	}
 	for _, c := range dry {
 		<-c // a cancelled attempt ends at once
@@ -169,17 +173,22 @@ func (f *flow) Release(id int32) {
 	}
 }
 
-// HasRoom says whether the partition may take in now.
-func (f *flow) HasRoom(id int32, _ int64) bool {
+// HasRoom says whether the partition may take a record of this size in now.
+func (f *flow) HasRoom(id int32, size int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.parts[id]
-	return p != nil && f.hasRoom(p)
+	return p != nil && f.fits(p, size)
 }
 
-// Room waits until the partition may take in.
-func (f *flow) Room(ctx context.Context, id int32, _ int64) error {
-	return f.waitFor(ctx, id, waitRoom, f.hasRoom)
+// Room waits until the partition may take a record of this size in.
+func (f *flow) Room(ctx context.Context, id int32, size int64) error {
+	return f.waitFor(ctx, id, waitAdmit, func(p *partition) bool { return f.fits(p, size) })
+}
+
+// fits says whether a record of this size may be taken in. Unlike hasRoom it has no hysteresis: the record has been fetched already.
+func (f *flow) fits(p *partition, size int64) bool {
+	return f.unacked <= f.cfg.maxUnacked && f.lanes.Fits(p.id, size)
 }
 
 // Admit takes one record in: into its ledger, and into its lane unless it is settled already.

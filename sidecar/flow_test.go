@@ -48,6 +48,7 @@ func (s *stage) Attempt(ctx context.Context, rec *record.Record, attempt int) in
 	s.attempts[rec.Offset]++
 	s.mu.Unlock()
 	res := s.handle(ctx, rec, attempt)
+	res.Code = "scripted" // as one that was requested
 	if res.Class == invoke.Done {
 		s.mu.Lock()
 		s.delivered = append(s.delivered, rec.Offset)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
@@ -64,6 +65,9 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, err
 	ic.OnRebalance = s.metrics.Rebalance
 	if s.target != nil {
 		ic.Ready = s.target.Check
+	}
+	if cfg.DeadLetter.Topic != "" {
+		ic.Needs = []protocol.ApiKey{protocol.Produce, protocol.InitProducerId}
 	}
 	s.intake = intake.New(ic, s.flow)
 	s.metrics.Watch(s.state)

@@ -33,6 +33,9 @@ func clusterConfig(cfg *envconfig.Config, log *slog.Logger) cluster.Config {
 		return cluster.Material{Value: r.Value.Reveal()}
 	}
 	text := func(p envconfig.PEM) cluster.Material {
+		if ref := envconfig.SecretRef(p); p.File == "" && ref.Reloads() {
+			return cluster.Material{From: loader{ref}}
+		}
 		return cluster.Material{Value: p.Value.Reveal(), File: p.File}
 	}
 	return cluster.Config{
@@ -131,7 +134,7 @@ func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) i
 	return intake.Config{
 		Cluster: c, Topic: cfg.Subscription.Topic, GroupID: k.GroupID, InstanceID: k.GroupInstanceID, ClientID: k.ClientID, Rack: k.Rack,
 		SessionTimeout: k.SessionTimeout, HeartbeatInterval: k.HeartbeatInterval, RebalanceTimeout: k.RebalanceTimeout,
-		DrainTimeout: drainBudget(r.ShutdownTimeout), ReadCommitted: k.ReadCommitted, CheckCRCs: k.CheckCRCs,
+		DrainTimeout: r.ShutdownTimeout, StopTimeout: drainBudget(r.ShutdownTimeout), ReadCommitted: k.ReadCommitted, CheckCRCs: k.CheckCRCs,
 		FetchMinBytes: k.FetchMinBytes, FetchMaxBytes: k.FetchMaxBytes, PartitionMaxBytes: k.PartitionMaxBytes, FetchMaxWait: k.FetchMaxWait,
 		SocketTimeout: k.SocketTimeout, FetchErrorBackoff: k.FetchErrorBackoff, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
 		RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, MetadataMaxAge: k.MetadataMaxAge,

@@ -66,14 +66,16 @@ func (w *worker) turn(it *lanes.Item) {
 
 // conclude books the end of an attempt. It returns true when the record is to be written to the dead-letter target now, in the same slot.
 func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
-	if res.Code != "" { // else it was decided without a request
-		f.metrics.Attempt(res.Code, res.Duration)
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
 	now := time.Now()
 	j := it.Note.(*job)
+	if res.Code != "" {
+		f.metrics.Attempt(res.Code, res.Duration)
+	} else {
+		j.requests-- // decided without a request
+	}
 	j.status, j.lastErr = res.Status, ""
 	if res.Err != nil {
 		j.lastErr = res.Err.Error()

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -215,7 +216,8 @@ func TestMemoryIsFlatWhateverTheBacklogAndAParkedKey(t *testing.T) {
 		}
 		end := s.Memory()
 		t.Logf("resident after 50,000 records: %d KiB, after %d: %d KiB", early>>10, produced, end>>10)
-		if limit := int64(64<<20 + 8<<20); end > limit {
+		// The race detector's shadow memory is not the product's.
+		if limit := int64(64<<20 + 8<<20); end > limit && os.Getenv("SIDECAR_RACE") == "" {
 			t.Errorf("%d KiB resident, the promise is %d", end>>10, limit>>10)
 		}
 		if end > early+24<<20 {

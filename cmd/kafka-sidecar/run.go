@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar"
@@ -126,6 +129,7 @@ func serve(environ []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitConfig
 	}
+	limitMemory(cfg, environ)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 2)
@@ -134,19 +138,32 @@ func serve(environ []string, stderr io.Writer) int {
 
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
+	var overdue <-chan time.Time
 	for stopping := false; ; {
 		select {
 		case err := <-ended:
 			return exitCode(err, log)
+		case <-overdue:
+			log.Error("SHUTDOWN_TIMEOUT is over: stopping at once", slog.Duration("timeout", cfg.Run.ShutdownTimeout))
+			return exitDrain
 		case sig := <-signals:
 			if stopping {
 				log.Error("second signal: stopping at once", slog.String("signal", sig.String()))
 				return exitDrain
 			}
 			log.Info("signal received", slog.String("signal", sig.String()))
-			stopping = true
+			stopping, overdue = true, time.After(cfg.Run.ShutdownTimeout)
 			stop()
 		}
+	}
+}
+
+// limitMemory tells the garbage collector how much there is to be had beside the bounds of the configuration, unless GOMEMLIMIT does: it works harder
+// near the limit, instead of letting the heap grow to twice what is alive.
+func limitMemory(cfg *envconfig.Config, environ []string) {
+	const besides = 64 << 20
+	if !slices.ContainsFunc(environ, func(kv string) bool { return strings.HasPrefix(kv, "GOMEMLIMIT=") }) {
+		debug.SetMemoryLimit(cfg.Delivery.MaxInFlightBytes + cfg.Delivery.ParkedMaxBytes + besides)
 	}
 }
 

@@ -220,6 +220,18 @@ func (l *Lanes) Unreserve(p int32, bytes int64) {
 	}
 }
 
+// Fits says whether Add would take a record of this size now, out of the partition's reservation first, into a lane that is not parked. For the lane
+// of a parked key there may be room although it says no.
+func (l *Lanes) Fits(p int32, size int64) bool {
+	pt := l.parts[p]
+	if pt == nil || !pt.open {
+		return false
+	}
+	l.even(pt)
+	covered := min(pt.bytes.reserved, size)
+	return l.records.fits(&pt.records, 1, false) && (l.bytes.fits(&pt.bytes, size-covered, false) || l.alone(pt))
+}
+
 // HasRoom says whether fetching for the partition is worth it. Once a bound was hit (Add or Reserve refused) it is only
 // when a quarter of the partition's equal share is free again, so that a full sidecar does not fetch record by record;
 // where a quarter is less than one, or where the partition has nothing left that could free more, any room will do.

@@ -323,3 +323,20 @@ func TestSpilledRecordsMoveOnWhenAnotherPartitionLeavesRoom(t *testing.T) {
 	want(t, "room", b.offer(0, "c", 0), true)
 	want(t, "charged to the parked budget", b.PartitionStats(0).ParkedRecords, 6)
 }
+
+func TestWhatIsReservedIsRoomForItsOwner(t *testing.T) {
+	l := New(ByKey, true, Limits{Concurrency: 8, MaxInFlight: 1000, MaxInFlightBytes: 100_000, ParkedMax: 10, ParkedMaxBytes: 10_000})
+	for p := range int32(4) {
+		l.Open(p)
+	}
+	for p := range int32(4) {
+		if l.Reserve(p, 25_000) == 0 {
+			t.Fatalf("partition %d got no reservation", p)
+		}
+	}
+	for p := range int32(4) {
+		if !l.Fits(p, 5_000) {
+			t.Errorf("partition %d has no room although it reserved some: every byte is promised to the fetches that wait", p)
+		}
+	}
+}
