@@ -60,7 +60,7 @@ func TestWhatIsSettledBeyondTheCommitIsNotRepeatedAfterACrash(t *testing.T) {
 
 		before := h.Count()
 		h.Script(harness.OK)
-		s = harness.Start(t, env)
+		harness.Start(t, env)
 		h.WaitSettled(records)
 		b.WaitCommitted(env.Group(), topic)
 		calls := h.Calls()[before:]

@@ -143,7 +143,7 @@ func TestLateAnswerIsNeverThatOfTheNextRequest(t *testing.T) {
 		conn := dial(t, scripted(t, Config{}, func(p *peer) {
 			p.greet()
 			q, _ := p.read()
-			time.Sleep(2 * time.Second) // the fake clock of the bubble: the answer is late, that is the point
+			pass(2 * time.Second) // the fake clock of the bubble: the answer is late, that is the point
 			p.answer(q.correlation, make([]byte, 100))
 			answerWith(make([]byte, 100))(p)
 		}), "broker:9092")
@@ -154,7 +154,7 @@ func TestLateAnswerIsNeverThatOfTheNextRequest(t *testing.T) {
 		}
 		eq(t, Retriable(err), true)
 		eq(t, time.Since(began), time.Second)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if msg, err := conn.Do(t.Context(), 0, &findcoordinator.Request{}); err == nil {
 			t.Errorf("got %v from a connection that timed out", msg)
 		}
@@ -166,7 +166,7 @@ func TestWaitingCallerGivesUpWithoutHurtingTheRequestUnderWay(t *testing.T) {
 		conn := dial(t, scripted(t, Config{}, func(p *peer) {
 			p.greet()
 			q, _ := p.read()
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 			p.answer(q.correlation, []byte("first"))
 			q, _ = p.read()
 			p.answer(q.correlation, []byte("third"))

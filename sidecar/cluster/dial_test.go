@@ -267,9 +267,9 @@ func TestSilentBrokerHoldsNobodyLongerThanSetupTimeout(t *testing.T) {
 func TestSlowStepsTogetherEndAtSetupTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cl := scripted(t, Config{SetupTimeout: 7 * time.Second, Security: Security{Mechanism: "PLAIN", Username: Material{Value: "me"}, Password: Material{Value: "pw"}}}, func(p *peer) {
-			time.Sleep(6 * time.Second)
+			pass(6 * time.Second)
 			p.greet()
-			time.Sleep(6 * time.Second)
+			pass(6 * time.Second)
 			p.hang()
 		})
 		began := time.Now()
@@ -278,7 +278,7 @@ func TestSlowStepsTogetherEndAtSetupTimeout(t *testing.T) {
 			t.Error("connected")
 		}
 		eq(t, time.Since(began), 7*time.Second)
-		time.Sleep(time.Minute) // lets the script run out
+		pass(time.Minute) // lets the script run out
 	})
 }
 

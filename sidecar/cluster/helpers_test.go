@@ -218,3 +218,6 @@ func (p *peer) secure(cfg *tls.Config) {
 	server.Handshake()
 	p.conn = server
 }
+
+// pass lets virtual time go by; its callers run in synctest bubbles.
+func pass(d time.Duration) { <-time.After(d) }

@@ -58,7 +58,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 func (c *cutConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if c.now && err == nil {
-		c.Conn.Close()
+		c.Close()
 		return 0, io.EOF
 	}
 	return n, err

@@ -92,7 +92,7 @@ func (m *model) stop(p int32, forget bool) {
 		}
 	}
 	m.dropped += want
-	got := 0
+	var got int
 	if forget {
 		got = m.l.Close(p)
 	} else {

@@ -285,7 +285,7 @@ func (c *Cluster) waitReady(brokers int) error {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			return fmt.Errorf("brokers not ready after %s (last answer: %d brokers, %v):\n%s", readyTimeout, known, err, c.Log())
+			return fmt.Errorf("brokers not ready after %s (last answer: %d brokers, %w):\n%s", readyTimeout, known, err, c.Log())
 		}
 	}
 }
