@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/group"
 )
+
+// commitTurn bounds one turn of the commit loop, whatever the coordinator does: liveness watches that it turns.
+const commitTurn = 30 * time.Second
 
 // commitLoop commits what has been settled: every interval, and before that when enough has come together.
 func (in *Intake) commitLoop(ctx context.Context) {
@@ -23,7 +27,10 @@ func (in *Intake) commitLoop(ctx context.Context) {
 		case <-in.delivery.CommitDue():
 		}
 		in.beat.Store(time.Now().UnixNano())
-		if err := in.commit(ctx, nil); err != nil && ctx.Err() == nil {
+		turn, cancel := context.WithTimeout(ctx, commitTurn)
+		err := in.commit(turn, nil)
+		cancel()
+		if err != nil && ctx.Err() == nil {
 			in.commitTrouble(ctx, err)
 			// A coordinator that refuses is not asked again at the rate at which records are settled.
 			wait(ctx, in.cfg.RetryBackoff)
@@ -32,7 +39,15 @@ func (in *Intake) commitLoop(ctx context.Context) {
 }
 
 // commit makes one attempt to commit what changed in the given partitions (nil: all). It returns the first error.
+//
+// There is one at a time, from the asking on: a commit that was made before another and sent after it would take the group's position back.
 func (in *Intake) commit(ctx context.Context, partitions []int32) error {
+	select {
+	case in.committing <- struct{}{}:
+		defer func() { <-in.committing }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the commit before: %w", context.Cause(ctx))
+	}
 	commits := in.delivery.Commits(partitions)
 	if len(commits) == 0 {
 		return nil
@@ -52,12 +67,12 @@ func (in *Intake) commit(ctx context.Context, partitions []int32) error {
 			}
 		}
 		in.delivery.Committed(c, cause)
-		if cause != nil && first == nil && !errors.Is(cause, group.ErrNotOwned) {
+		switch {
+		case cause == nil:
+			in.brokerSeen()
+		case first == nil && !errors.Is(cause, group.ErrNotOwned):
 			first = cause
 		}
-	}
-	if first == nil {
-		in.brokerSeen()
 	}
 	return first
 }

@@ -12,9 +12,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/group"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
 )
+
+// ErrLost is the cause with which the context of a Drain ends when the partitions are gone already.
+var ErrLost = group.ErrLost
 
 // Delivery is the stage that the intake feeds. All methods may be called at once from several goroutines, but for one
 // partition the calls from Open to Close follow one another, and Admit, Advance and Fetched come from that partition's reader alone.

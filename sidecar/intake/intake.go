@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/segmentio/kafka-go/protocol"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
@@ -24,7 +25,8 @@ type Config struct {
 	Rack                              string
 	SessionTimeout, HeartbeatInterval time.Duration
 	RebalanceTimeout                  time.Duration
-	DrainTimeout                      time.Duration // what running attempts get when partitions are let go or the process stops
+	DrainTimeout                      time.Duration // what running attempts get when partitions are let go
+	StopTimeout                       time.Duration // what they get when the process stops
 	ReadCommitted, CheckCRCs          bool
 	FetchMinBytes, FetchMaxBytes      int32
 	PartitionMaxBytes                 int32
@@ -38,6 +40,7 @@ type Config struct {
 	StartAt                           StartAt
 	CommitInterval                    time.Duration
 	StartupTimeout                    time.Duration
+	Needs                             []protocol.ApiKey               // requests that others make to the same cluster
 	Paused                            bool                            // join, read nothing
 	LaneScheme                        uint32                          // how the delivery hashes lanes, see ledger.Identity
 	Ready                             func(ctx context.Context) error // what else must be there before the first join; nil for nothing
@@ -50,13 +53,15 @@ type Intake struct {
 	cfg      Config
 	delivery Delivery
 	member   *group.Member
-	topic    topicView
+	topic    *topicView
 	holds    *holds
 	log      *slog.Logger
 
 	mu      sync.Mutex
 	owned   map[int32]*assignment
 	readers sync.WaitGroup
+
+	committing chan struct{} // holds a token from the asking for commits to their outcome
 
 	started, everJoined atomic.Bool
 
@@ -75,13 +80,19 @@ type assignment struct {
 
 // New makes an intake. It does no I/O.
 func New(cfg Config, d Delivery) *Intake {
-	in := &Intake{cfg: cfg, delivery: d, log: cfg.Logger, owned: map[int32]*assignment{}, holds: newHolds(cfg.BatchAllowance)}
-	in.topic = topicView{name: cfg.Topic, fetch: cfg.Cluster.Topic}
+	in := &Intake{
+		cfg: cfg, delivery: d, log: cfg.Logger, owned: map[int32]*assignment{}, holds: newHolds(cfg.BatchAllowance),
+		topic: newTopicView(cfg.Topic, cfg.Cluster.Topic), committing: make(chan struct{}, 1),
+	}
 	in.member = group.New(group.Config{
 		Cluster: cfg.Cluster, GroupID: cfg.GroupID, InstanceID: cfg.InstanceID, Topic: cfg.Topic, ClientID: cfg.ClientID,
 		SessionTimeout: cfg.SessionTimeout, RebalanceTimeout: cfg.RebalanceTimeout, HeartbeatInterval: cfg.HeartbeatInterval,
-		DrainTimeout: cfg.DrainTimeout, MetadataInterval: cfg.MetadataMaxAge,
-		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+		DrainTimeout: cfg.DrainTimeout,
+		DrainContext: func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), cfg.StopTimeout)
+		},
+		MetadataInterval: cfg.MetadataMaxAge,
+		RetryBackoff:     cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		OnTopic: in.topic.set, OnRebalance: func(int32, string) { in.everJoined.Store(true); cfg.OnRebalance() },
 		Logger: cfg.Logger,
 	}, (*owner)(in))
@@ -94,11 +105,12 @@ func New(cfg Config, d Delivery) *Intake {
 // Run consumes until ctx is done; then partitions are drained and committed and the group is left. It returns an error for what
 // cannot heal, and for what was still missing when the startup timeout ended.
 func (in *Intake) Run(ctx context.Context) error {
-	if err := in.start(ctx); err != nil && ctx.Err() == nil {
-		return err
-	}
-	if ctx.Err() != nil {
+	err := in.start(ctx)
+	switch {
+	case ctx.Err() != nil:
 		return nil // told to stop before anything had begun
+	case err != nil:
+		return err
 	}
 	in.waiting("joining the group")
 	in.beat.Store(time.Now().UnixNano())
@@ -108,7 +120,7 @@ func (in *Intake) Run(ctx context.Context) error {
 	var background errgroup.Group
 	background.Go(func() error { in.commitLoop(loops); return nil })
 	background.Go(func() error { in.endsLoop(loops); return nil })
-	err := in.member.Run(ctx)
+	err = in.member.Run(ctx)
 	stopLoops()
 	_ = background.Wait()
 	in.readers.Wait()
@@ -120,28 +132,36 @@ func (in *Intake) Run(ctx context.Context) error {
 
 // start waits for broker, credentials, topic and start positions, with backoff, for as long as the startup timeout allows.
 func (in *Intake) start(ctx context.Context) error {
-	deadline, cancel := context.WithTimeout(ctx, in.cfg.StartupTimeout)
+	deadline, cancel := context.WithTimeoutCause(ctx, in.cfg.StartupTimeout, errNoAnswer)
 	defer cancel()
 	backoff := in.cfg.RetryBackoff
+	var reason error
 	for {
 		err := in.prepare(deadline)
 		if err == nil || errors.Is(err, errFinal) {
 			return err
 		}
+		// An attempt that the end of the time cut off says less than the one before it.
+		if reason == nil || deadline.Err() == nil {
+			reason = err
+		}
 		in.waiting(err.Error())
 		in.log.WarnContext(ctx, "not ready to start, trying again", slog.Any("err", err))
 		if wait(deadline, backoff); deadline.Err() != nil {
-			return fmt.Errorf("start within STARTUP_TIMEOUT (%s): %w", in.cfg.StartupTimeout, err)
+			return fmt.Errorf("start within STARTUP_TIMEOUT (%s): %w", in.cfg.StartupTimeout, reason)
 		}
 		backoff = min(2*backoff, max(in.cfg.RetryBackoffMax, time.Second))
 	}
 }
 
+// errNoAnswer is how an attempt to start ends that the end of the startup timeout cut off.
+var errNoAnswer = errors.New("no answer until the time was up")
+
 // errFinal marks what waiting does not mend.
 var errFinal = errors.New("waiting does not help")
 
 func (in *Intake) prepare(ctx context.Context) error {
-	if err := in.cfg.Cluster.Check(ctx); err != nil {
+	if err := in.cfg.Cluster.Check(ctx, in.cfg.Needs...); err != nil {
 		return err
 	}
 	if err := in.topic.refresh(ctx, time.Now()); err != nil {

@@ -41,7 +41,7 @@ func (o *owner) Revoke(ctx context.Context, partitions []int32) {
 	in.log.InfoContext(ctx, "letting partitions go", slog.Any("partitions", partitions))
 	in.stopReading(partitions)
 	in.delivery.Drain(ctx, partitions)
-	if errors.Is(context.Cause(ctx), group.ErrLost) {
+	if errors.Is(context.Cause(ctx), ErrLost) {
 		in.delivery.Close(partitions)
 		return
 	}
@@ -89,31 +89,46 @@ func (in *Intake) take(partitions []int32) []*assignment {
 // no longer ours: without its commit a partition has no position, and any guess would skip or repeat.
 func (in *Intake) open(fresh map[int32]*assignment) {
 	backoff := in.cfg.RetryBackoff
-	for len(fresh) > 0 {
-		var any context.Context
+	for {
 		for id, a := range fresh {
 			if a.ctx.Err() != nil {
 				close(a.done)
 				delete(fresh, id)
-				continue
 			}
-			any = a.ctx
 		}
-		if any == nil {
+		if len(fresh) == 0 {
 			return
 		}
-		parts, err := in.positions(any, fresh)
+		ctx, release := untilFirst(fresh)
+		parts, err := in.positions(ctx, fresh)
+		if err != nil && ctx.Err() == nil {
+			in.log.WarnContext(ctx, "positions of assigned partitions are not known yet, trying again", slog.Any("err", err))
+			wait(ctx, backoff)
+			backoff = min(2*backoff, max(in.cfg.RetryBackoffMax, time.Second))
+		}
+		release()
 		if err == nil {
 			for _, p := range parts {
 				in.read(p, fresh[p.ID])
 			}
 			return
 		}
-		if any.Err() == nil {
-			in.log.WarnContext(any, "positions of assigned partitions are not known yet, trying again", slog.Any("err", err))
+	}
+}
+
+// untilFirst gives a context that ends with the first of the assignments: one that is taken away does not wait for the positions of those
+// that were given together with it.
+func untilFirst(fresh map[int32]*assignment) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	stops := make([]func() bool, 0, len(fresh))
+	for _, a := range fresh {
+		stops = append(stops, context.AfterFunc(a.ctx, cancel))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
 		}
-		wait(any, backoff)
-		backoff = min(2*backoff, max(in.cfg.RetryBackoffMax, time.Second))
+		cancel()
 	}
 }
 

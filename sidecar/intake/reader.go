@@ -21,12 +21,14 @@ type reader struct {
 	part Partition
 	log  *slog.Logger
 
+	named     time.Time // when the leader named the preferred replica
 	hold      hold
 	next      int64 // next offset to fetch
 	conn      *cluster.Conn
 	preferred int32 // follower that the leader names for our rack (KIP-392), -1: the leader
 	buf       []byte
 	backoff   time.Duration
+	served    bool      // the connection has answered since the last trouble
 	warned    time.Time // when the last trouble was logged, so that an outage is not a flood
 }
 
@@ -43,10 +45,16 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err = r.recover(ctx, err); err != nil && ctx.Err() == nil {
-			r.trouble(ctx, err)
-			r.pause(ctx)
+		served := r.served
+		r.served = false
+		if err = r.recover(ctx, err); err == nil || ctx.Err() != nil {
+			continue
 		}
+		r.trouble(ctx, err)
+		if code := kafka.Error(0); served && !errors.As(err, &code) {
+			continue // a connection that has worked was cut: the broker may be back already
+		}
+		r.pause(ctx, err)
 	}
 }
 
@@ -59,13 +67,16 @@ func (r *reader) trouble(ctx context.Context, err error) {
 	r.log.Log(ctx, level, "reading is held up, trying again", slog.Any("err", err))
 }
 
+// leaderCeiling bounds the wait after a broker's answer: who answers is there, and the leader that is missing comes any moment.
+const leaderCeiling = time.Second
+
 // pause waits with exponential backoff and jitter.
-func (r *reader) pause(ctx context.Context) {
-	least := r.in.cfg.ReconnectBackoff
-	if r.conn != nil { // the broker answered, and said no
-		least = r.in.cfg.FetchErrorBackoff
+func (r *reader) pause(ctx context.Context, err error) {
+	least, most := r.in.cfg.ReconnectBackoff, r.in.cfg.ReconnectBackoffMax
+	if code := kafka.Error(0); errors.As(err, &code) {
+		least, most = min(r.in.cfg.FetchErrorBackoff, leaderCeiling), leaderCeiling
 	}
-	r.backoff = min(max(2*r.backoff, least), max(r.in.cfg.ReconnectBackoffMax, least))
+	r.backoff = min(max(2*r.backoff, least), max(most, least))
 	wait(ctx, r.backoff/2+rand.N(r.backoff/2+1))
 }
 
@@ -97,11 +108,16 @@ func (r *reader) fetch(ctx context.Context) error {
 		return res.Err
 	}
 	r.in.brokerSeen()
-	if res.PreferredReplica >= 0 && cfg.Rack != "" && res.PreferredReplica != r.preferred {
-		r.preferred = res.PreferredReplica
+	if near := res.PreferredReplica; near >= 0 && cfg.Rack != "" {
+		// Such an answer brings no records. Without a way to the replica it would come again at once, for ever.
+		if _, known := cfg.Cluster.BrokerAddr(near); !known || near == r.preferred {
+			return fmt.Errorf("fetch from replica %d, which the leader names: %w", near, kafka.ReplicaNotAvailable)
+		}
+		r.preferred, r.named = near, time.Now()
 		r.disconnect()
 		return nil
 	}
+	r.served = true // after the naming of a replica, which may be one that nobody reaches
 	r.report(res)
 	from := r.next
 	if err := r.admit(ctx, res); err != nil {
@@ -117,7 +133,7 @@ func (r *reader) fetch(ctx context.Context) error {
 }
 
 // keepBuffer is the size of response buffer that a reader keeps between fetches; a larger one, grown for one large batch, is let go.
-const keepBuffer = 2 << 20
+const keepBuffer = 256 << 10
 
 func (r *reader) shrink() {
 	if cap(r.buf) > keepBuffer {
@@ -207,6 +223,13 @@ func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
 	if err != nil {
 		return -1, err
 	}
+	// Brokers from 3.1 on refuse a fetch for the id of a topic that is gone; before, a fetch goes by name and reads whatever has the name now.
+	if id, ours, none := r.in.topic.current().ID, r.part.Log.TopicID, [16]byte{}; id != none && ours != none && id != ours {
+		return -1, kafka.InconsistentTopicID
+	}
+	if r.preferred >= 0 && time.Since(r.named) > r.in.cfg.MetadataMaxAge {
+		r.preferred = -1 // the leader is asked again now and then: a follower that has stopped following says nothing of it
+	}
 	if r.preferred >= 0 {
 		if follower, ok := r.in.cfg.Cluster.BrokerAddr(r.preferred); ok {
 			addr = follower
@@ -243,7 +266,8 @@ func (r *reader) recover(ctx context.Context, cause error) error {
 		if err := r.in.refreshTopic(ctx); err != nil {
 			return fmt.Errorf("%w (%w)", cause, err)
 		}
-		if topic := r.in.topic.current(); topic.ID != r.part.Log.TopicID {
+		// Brokers in the middle of an upgrade may not say the id: that is no other topic.
+		if topic, none := r.in.topic.current(), [16]byte{}; topic.ID != none && r.part.Log.TopicID != none && topic.ID != r.part.Log.TopicID {
 			return r.recreated(ctx, topic)
 		}
 		return cause

@@ -21,7 +21,11 @@ type topicView struct {
 	topic cluster.Topic
 	at    time.Time
 
-	refreshing sync.Mutex // held during a request, so that there is one at a time
+	refreshing chan struct{} // holds a token during a request, so that there is one at a time
+}
+
+func newTopicView(name string, fetch func(ctx context.Context, name string) (cluster.Topic, error)) *topicView {
+	return &topicView{name: name, fetch: fetch, refreshing: make(chan struct{}, 1)}
 }
 
 // current returns the newest view.
@@ -38,10 +42,15 @@ func (v *topicView) set(t cluster.Topic) {
 	v.topic, v.at = t, time.Now()
 }
 
-// refresh asks the cluster, unless somebody else has since the caller looked at the view (seen).
+// refresh asks the cluster, unless somebody else has since the caller looked at the view (seen). A caller whose ctx ends does not wait for
+// somebody else's request, which may be stuck on a broker that answers nothing.
 func (v *topicView) refresh(ctx context.Context, seen time.Time) error {
-	v.refreshing.Lock()
-	defer v.refreshing.Unlock()
+	select {
+	case v.refreshing <- struct{}{}:
+		defer func() { <-v.refreshing }()
+	case <-ctx.Done():
+		return fmt.Errorf("look up topic %q: %w", v.name, context.Cause(ctx))
+	}
 	v.mu.Lock()
 	newer := v.at.After(seen)
 	v.mu.Unlock()
