@@ -108,7 +108,7 @@ func (in *Intake) Run(ctx context.Context) error {
 	err := in.start(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return nil // told to stop before anything had begun
+		return nil //nolint:nilerr // told to stop before anything had begun: why it could not begin does not matter
 	case err != nil:
 		return err
 	}

@@ -204,7 +204,7 @@ func (w *world) until(limit time.Duration, what string, ok func() bool) {
 
 // pass lets virtual time go by.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -33,7 +33,7 @@ func codeOf(err error) int16 {
 func (m *Member) onBeat(ctx context.Context, b beat) error {
 	if b.err != nil {
 		m.complain(ctx, "heartbeat was not answered, trying again", b.err)
-		return nil
+		return nil //nolint:nilerr // it revokes nothing: the lease says when silence has lasted too long
 	}
 	if b.id.member != m.id.member {
 		return nil
@@ -52,8 +52,8 @@ func (m *Member) onBeat(ctx context.Context, b beat) error {
 	case noError:
 		m.acknowledged(b)
 		m.calm = b.sent
-		if m.preparing && !m.syncing() { // the rebalance was given up: another coordinator knows nothing of it
-			m.preparing = false
+		if !m.syncing() {
+			m.preparing = false // if it was, the rebalance was given up: another coordinator knows nothing of it
 			m.lease.unblock()
 		}
 		m.findLostJoin(b)

@@ -19,7 +19,7 @@ import (
 // allow. Nothing may ever start at one while another has it, calls come in order (the world's book checks both all the time), and when the
 // faults end everything is owned and balanced again.
 func TestNoTwoOwnersWhateverHappens(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if testing.Short() {
 		seeds = 5
 	}
@@ -33,7 +33,7 @@ func TestNoTwoOwnersWhateverHappens(t *testing.T) {
 				}
 				for range 80 {
 					c.step()
-					time.Sleep(time.Duration(c.rand.IntN(15000)) * time.Millisecond)
+					pass(time.Duration(c.rand.IntN(15000)) * time.Millisecond)
 				}
 				for _, f := range c.faults {
 					f.Remove()
@@ -52,7 +52,7 @@ func TestNoTwoOwnersWhateverHappens(t *testing.T) {
 				}
 				w.until(5*time.Minute, "balanced", w.balanced(7, c.alive...))
 				generation := w.kafka.GroupInfo(testGroup).Epoch
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				if got := w.kafka.GroupInfo(testGroup); got.Epoch != generation || !w.balanced(7, c.alive...)() {
 					t.Fatalf("not at rest: generation %d after %d, %v", got.Epoch, generation, w.book())
 				}
@@ -94,7 +94,7 @@ func (c *chaos) start() {
 // bury removes members whose process died while it joined. A broker does so when their session ends; kfake begins that session only with the
 // answer to the join, which nobody was there to get.
 func (c *chaos) bury() {
-	time.Sleep(config().SessionTimeout + time.Second)
+	pass(config().SessionTimeout + time.Second)
 	client, err := kgo.NewClient(kgo.SeedBrokers("localhost:9092"), kgo.Dialer(c.w.net.DialContext))
 	if err != nil {
 		c.w.t.Fatal(err)

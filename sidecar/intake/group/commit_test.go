@@ -87,7 +87,7 @@ func TestCommitThatWasUnderWayWhenTheMembershipWasLostDoesNotCount(t *testing.T)
 		w.answerBeats(25, 1)
 		done := make(chan map[int32]error)
 		go func() {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			results, _ := a.member.Commit(context.Background(), []Offset{offset(0, 5)})
 			done <- results
 		}()
@@ -211,7 +211,7 @@ func TestCommitsWaitForEachOtherAndForNobodyWhoGaveUp(t *testing.T) {
 			results, _ := a.member.Commit(context.Background(), []Offset{offset(0, 1)})
 			first <- results
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if results, err := a.member.Commit(ctx, []Offset{offset(0, 2)}); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(results[0], context.DeadlineExceeded) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -38,7 +40,7 @@ func TestIllegalGenerationWhileAJoinIsUnderWayTakesNothing(t *testing.T) {
 		})
 		generation := a.member.State().Generation
 		w.until(30*time.Second, "a new generation", func() bool { return a.member.State().Generation > generation })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n.Load() < 3 || a.said("lost") != 0 || a.said("assigned") != 1 {
 			t.Fatalf("%d heartbeats, calls %v", n.Load(), a.calls)
 		}
@@ -52,8 +54,9 @@ func TestLeaseCountsFromSendingNotFromTheAnswer(t *testing.T) {
 		var sent time.Time
 		answered := make(chan struct{})
 		w.kafka.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.DropControl()
 			sent = time.Now()
-			w.kafka.SleepControl(func() { time.Sleep(4 * time.Second) })
+			w.kafka.SleepControl(func() { pass(4 * time.Second) })
 			close(answered)
 			return nil, nil, false
 		})
@@ -82,7 +85,7 @@ func TestRebalanceLongerThanTheSessionTakesNothing(t *testing.T) {
 		})
 		c := w.start("c", slow)
 		for range 100 {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			if !a.member.MayStart(time.Now()) || !slices.Equal(a.owned(), kept) {
 				t.Fatalf("a owns %v, calls %v", a.owned(), a.calls)
 			}
@@ -129,6 +132,8 @@ func TestWithheldPartitionsAreNotForgotten(t *testing.T) {
 	inWorld(t, 4, func(t *testing.T, w *world) {
 		a := w.start("a")
 		hold := make(chan struct{})
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
 		a.drain = func(context.Context) { <-hold }
 		w.until(10*time.Second, "balanced", w.balanced(4, a))
 		b := w.start("b")
@@ -140,7 +145,7 @@ func TestWithheldPartitionsAreNotForgotten(t *testing.T) {
 		if len(b.owned()) != 0 || a.said("lost") != 0 {
 			t.Fatal(w.book())
 		}
-		close(hold)
+		release()
 		w.until(time.Minute, "balanced", w.balanced(4, a, b))
 	})
 }
@@ -288,9 +293,80 @@ func TestUnauthorizedWhileRunningIsWaitedForNotEnded(t *testing.T) {
 		w.until(10*time.Second, "balanced", w.balanced(2, a))
 		beats, joins := w.refuse(kmsg.Heartbeat, kerr.GroupAuthorizationFailed, -1), w.refuse(kmsg.JoinGroup, kerr.GroupAuthorizationFailed, -1)
 		w.until(time.Minute, "the lease has ended", func() bool { return a.said("lost") == 1 })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		beats.Remove()
 		joins.Remove()
 		w.until(time.Minute, "balanced", w.balanced(2, a))
+	})
+}
+
+func TestLostJoinIsSentAgainLongBeforeItsTimeout(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		a := w.start("a")
+		w.until(10*time.Second, "balanced", w.balanced(2, a))
+		generation := a.member.State().Generation
+		w.swallow(kmsg.JoinGroup, 1)
+		w.answerBeats(27, 1)
+		w.until(15*time.Second, "joined again", func() bool { return a.member.State().Generation > generation })
+		if len(a.calls) != 1 {
+			t.Fatal(a.calls)
+		}
+	})
+}
+
+// What a heartbeat tells of a join that has not been answered.
+func TestJoinThatCannotHaveArrivedIsFound(t *testing.T) {
+	start := time.Now()
+	for _, c := range []struct {
+		name  string
+		code  int16
+		addr  string
+		after time.Duration
+		again bool
+	}{
+		{"no rebalance is prepared long after", noError, "here", 6 * time.Second, true},
+		{"no rebalance is prepared yet", noError, "here", 4 * time.Second, false},
+		{"a rebalance is prepared", rebalanceInProgress, "here", 30 * time.Second, false},
+		{"another broker coordinates", rebalanceInProgress, "there", time.Second, true},
+		{"another broker coordinated before", noError, "there", -time.Second, false},
+	} {
+		m := New(config(), nil)
+		m.id, m.settled, m.want = identity{"m", 1}, identity{"m", 1}, ""
+		m.round = &round{reason: "test", cancel: func() {}, done: make(chan struct{})}
+		close(m.round.done)
+		m.joins.flying.Store(&flight{api: protocol.JoinGroup, addr: "here", sent: start})
+		if err := m.onBeat(t.Context(), beat{id: m.id, code: c.code, addr: c.addr, sent: start.Add(c.after)}); err != nil {
+			t.Fatal(err)
+		}
+		if again := m.round == nil && m.want == "test"; again != c.again {
+			t.Errorf("%s: sent again %v", c.name, again)
+		}
+	}
+}
+
+// A round that is under way answers the question by itself: asking for another one after it would rebalance for nothing.
+func TestWithheldPartitionsAskForOneRoundOnly(t *testing.T) {
+	inWorld(t, 4, func(t *testing.T, w *world) {
+		a := w.start("a")
+		a.drain = func(context.Context) { pass(50 * time.Second) }
+		w.until(10*time.Second, "balanced", w.balanced(4, a))
+		b := w.start("b")
+		w.until(30*time.Second, "draining", func() bool { return a.said("revoke ") == 1 && b.member.Joined() })
+		// The leader's join after the drain is swallowed, so that the round is under way when it is time to look again.
+		leader := a.member.State().MemberID
+		w.kafka.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
+			if q.(*kmsg.JoinGroupRequest).MemberID != leader {
+				return nil, nil, false
+			}
+			w.kafka.DropControl()
+			w.kafka.SleepControl(func() { pass(12 * time.Second) })
+			return nil, nil, false
+		})
+		generation := w.kafka.GroupInfo(testGroup).Epoch
+		w.until(2*time.Minute, "balanced", w.balanced(4, a, b))
+		pass(3 * time.Minute)
+		if got := w.kafka.GroupInfo(testGroup).Epoch; got != generation+1 {
+			t.Fatalf("generation %d after %d", got, generation)
+		}
 	})
 }

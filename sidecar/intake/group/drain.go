@@ -33,21 +33,20 @@ func (m *Member) startDrain(partitions []int32, parent context.Context, budget t
 func (m *Member) onDrained(ctx context.Context, d *drain) {
 	delete(m.drains, d)
 	m.mu.Lock()
-	again, letGo := m.parts.drained(d.partitions)
+	again, freed := m.parts.drained(d.partitions)
 	m.mu.Unlock()
 	if len(again) > 0 {
 		m.owner.Assigned(ctx, again)
 	}
-	if letGo && !m.leaving {
-		m.want = "partitions were let go"
-	}
+	// The round under way, if any, has claimed them; unless it gives them back to us, another one must say that they are free.
+	m.freed = append(m.freed, freed...)
 }
 
 // withdraw begins the end: no join any more but to say that we are leaving, and everything is let go. The returned func ends the drain's
 // context; it is called when nothing drains any more.
 func (m *Member) withdraw(ctx context.Context) context.CancelFunc {
 	m.leaving = true
-	m.want, m.recheck = "", time.Time{}
+	m.want = ""
 	m.learnID()
 	aborted := m.abortRound()
 	m.mu.Lock()

@@ -35,6 +35,7 @@ func (m *Member) heartbeats(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-m.beatNow:
 		}
 		id := m.identity()
 		if id.generation < 0 {

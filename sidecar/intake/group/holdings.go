@@ -61,20 +61,22 @@ func (h *holdings) take(assigned []int32) (added, revoked []int32) {
 }
 
 // drained brings in that Owner.Revoke has returned for the partitions: those that were given to us again meanwhile are to be told to the
-// Owner anew; letGo says that some are now free for others.
-func (h *holdings) drained(partitions []int32) (again []int32, letGo bool) {
+// Owner anew; freed ones were ours until now and are not any more.
+func (h *holdings) drained(partitions []int32) (again, freed []int32) {
 	for _, p := range partitions {
 		part := h.parts[p]
 		switch {
 		case part.given:
 			h.begin(p)
 			again = append(again, p)
+		case part.phase == draining:
+			freed = append(freed, p)
+			fallthrough
 		default:
-			letGo = letGo || part.phase == draining
 			delete(h.parts, p)
 		}
 	}
-	return again, letGo
+	return again, freed
 }
 
 // lose takes everything away. It returns what the Owner is to be told; what is being drained stays until its Revoke returns.

@@ -48,15 +48,17 @@ func TestHoldingsTellEveryPartitionInOrder(t *testing.T) {
 				i := r.IntN(len(drains))
 				ps := drains[i]
 				drains = slices.Delete(drains, i, i+1)
-				wantLetGo := false
+				var wantFreed []int32
 				for _, p := range ps {
-					wantLetGo = wantLetGo || !lost[p] && !given[p]
+					if !lost[p] && !given[p] {
+						wantFreed = append(wantFreed, p)
+					}
 					delete(draining, p)
 					delete(lost, p)
 				}
-				again, letGo := h.drained(ps)
-				if letGo != wantLetGo {
-					t.Fatalf("seed %d: letGo %v", seed, letGo)
+				again, freed := h.drained(ps)
+				if !slices.Equal(freed, wantFreed) {
+					t.Fatalf("seed %d: freed %v", seed, freed)
 				}
 				add(again)
 			default:

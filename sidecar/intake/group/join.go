@@ -46,7 +46,7 @@ func (m *Member) startRound(ctx context.Context, reason string) {
 	}
 	m.mu.Unlock()
 	ctx, r.cancel = context.WithCancel(ctx)
-	m.round, m.asked = r, true
+	m.round, m.asked, m.freed = r, true, nil
 	go func() {
 		defer close(r.done)
 		o := m.play(ctx, r)

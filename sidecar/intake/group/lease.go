@@ -8,12 +8,15 @@ import (
 
 // lease says until when attempts may begin. It has one writer, the loop, and any number of readers.
 //
-// The session part: the coordinator counts the session from when it received a request of ours, which is never earlier than when we sent it.
-// So the time of sending, plus the session, less a margin for cancelling what runs, is a time at which nobody else owns our partitions.
+// The session part: the coordinator counts the session from when it received a heartbeat of ours, which is never earlier than when we sent it.
+// So the time of sending, plus the session, less a margin for cancelling what runs, is a time at which nobody else owns our partitions. Only
+// heartbeats count: a SyncGroup, or a follower's JoinGroup, that meets a group at rest is answered without the session beginning anew (Kafka
+// 4.4), which is what happens when the answer to an earlier join was lost.
 //
-// The barrier part: once a rebalance has begun, heartbeats alone do not keep a member in the group; who has not joined again within the
-// rebalance timeout is put out, and learns so only by its next heartbeat. While we cannot be sure that our join has arrived, nothing begins
-// after that time. The barrier only pauses: unlike an ended session it takes nothing away.
+// The barrier part only pauses: unlike an ended session it takes nothing away. It stands from the first assignment of a membership until a
+// heartbeat has confirmed it. And once a rebalance has begun, heartbeats alone do not keep a member in the group; who has not joined again
+// within the rebalance timeout is put out, and learns so only by its next heartbeat. While we cannot be sure that our join has arrived,
+// nothing begins after that time.
 type lease struct {
 	base    time.Time
 	term    time.Duration
@@ -39,7 +42,7 @@ func shorten(d time.Duration) time.Duration {
 	return d - margin
 }
 
-// open begins a lease that counts from when the acknowledged request was sent, or renews a running one.
+// open begins a lease that counts from when something was sent, or renews a running one.
 func (l *lease) open(sent time.Time) {
 	if !l.opened.Load() || sent.After(l.stamp) {
 		l.stamp = sent
@@ -62,6 +65,9 @@ func (l *lease) close() {
 	l.unblock()
 }
 
+func (l *lease) running() bool { return l.opened.Load() }
+
+func (l *lease) block()              { l.barrier.set(passed, passed) }
 func (l *lease) blockAt(t time.Time) { l.barrier.set(l.read(t)) }
 func (l *lease) unblock()            { l.barrier.set(never, never) }
 

@@ -201,5 +201,5 @@ func (m *Member) complain(ctx context.Context, message string, err error) {
 		m.complaints.last, level = now, slog.LevelWarn
 	}
 	m.complaints.mu.Unlock()
-	m.log.Log(ctx, level, message, slog.Any("err", err))
+	m.log.Log(ctx, level, message, slog.Any("err", err)) //nolint:sloglint // every caller gives a constant
 }

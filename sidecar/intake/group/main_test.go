@@ -76,12 +76,11 @@ type replica struct {
 	done   chan struct{}
 	err    error // of Run, after done
 
-	mu      sync.Mutex
-	state   map[int32]string // per partition: assigned, revoking; absent: not ours
-	calls   []string
-	drain   func(ctx context.Context) // what Revoke waits for
-	onStart func(partitions []int32)
-	topics  []cluster.Topic
+	mu     sync.Mutex
+	state  map[int32]string // per partition: assigned, revoking; absent: not ours
+	calls  []string
+	drain  func(ctx context.Context) // what Revoke waits for
+	topics []cluster.Topic
 }
 
 func config() Config {
@@ -272,7 +271,7 @@ func (w *world) until(limit time.Duration, what string, ok func() bool) {
 		if !time.Now().Before(end) {
 			w.t.Fatalf("after %s: not %s; owners %v, group %+v", limit, what, w.book(), w.kafka.GroupInfo(testGroup))
 		}
-		time.Sleep(10 * time.Millisecond)
+		pass(10 * time.Millisecond)
 		synctest.Wait()
 	}
 }
@@ -327,7 +326,7 @@ func (w *wire) setOnly(mode wireMode, only func(addr string) bool) {
 	w.mode, w.only = mode, only
 	if mode == dead {
 		for _, c := range w.conns {
-			c.Conn.Close()
+			c.Close()
 		}
 	}
 }
@@ -346,7 +345,7 @@ func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.conns {
-		c.Conn.Close()
+		c.Close()
 	}
 	w.conns = nil
 }
@@ -399,3 +398,6 @@ func (l testLog) Write(b []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(b)))
 	return len(b), nil
 }
+
+// pass lets virtual time go by; its callers run in synctest bubbles.
+func pass(d time.Duration) { <-time.After(d) }

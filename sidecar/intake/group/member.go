@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type Member struct {
 	looked  chan cluster.Topic
 	refused chan refusal // buffered by one and never waited for: a heartbeat will tell the same
 
+	beatNow chan struct{} // asks for a heartbeat; buffered by one
+
 	mu      sync.Mutex
 	id      identity // for heartbeats: since the last answered join
 	settled identity // for commits: since the last assignment; generation -1: none
@@ -59,6 +62,7 @@ type Member struct {
 	calm        time.Time // sending of the newest request that the coordinator answered without a rebalance waiting for us
 	gathering   time.Time // sending of the newest heartbeat that was answered during one
 	drains      map[*drain]struct{}
+	freed       []int32 // partitions that were let go since the newest join, which still claimed them
 	leaving     bool
 }
 
@@ -70,8 +74,8 @@ func New(cfg Config, owner Owner) *Member {
 		lease: newLease(cfg.Now(), cfg.SessionTimeout),
 		turn:  make(chan struct{}, 1),
 		beat:  make(chan beat), joined: make(chan joined), outcome: make(chan outcome), drained: make(chan *drain), looked: make(chan cluster.Topic),
-		refused: make(chan refusal, 1),
-		id:      nobodyYet, settled: nobodyYet,
+		refused: make(chan refusal, 1), beatNow: make(chan struct{}, 1),
+		id: nobodyYet, settled: nobodyYet,
 		drains: map[*drain]struct{}{},
 		want:   "start",
 	}
@@ -127,10 +131,7 @@ func (m *Member) loop(ctx, inner context.Context) (err error) {
 		if m.leaving && len(m.drains) == 0 {
 			return nil
 		}
-		if !m.recheck.IsZero() && !now.Before(m.recheck) {
-			m.recheck = time.Time{}
-			m.want = "partitions still wait for an owner"
-		}
+		m.review(now)
 		if m.want != "" && m.round == nil && !now.Before(m.notBefore) && (!m.leaving || m.owning()) {
 			reason := m.want
 			m.want = ""
@@ -159,6 +160,18 @@ func (m *Member) loop(ctx, inner context.Context) (err error) {
 		}
 	}
 	return err
+}
+
+// review asks for a round where one is due that no event has asked for.
+func (m *Member) review(now time.Time) {
+	switch {
+	case m.leaving || m.want != "" || m.round != nil:
+	case len(m.freed) > 0:
+		m.want = "partitions were let go"
+	case !m.recheck.IsZero() && !now.Before(m.recheck):
+		m.recheck = time.Time{}
+		m.want = "partitions still wait for an owner"
+	}
 }
 
 // nextLook is when the loop turns again though nothing happens: every second, so that its progress shows and a suspended machine is noticed
@@ -209,7 +222,7 @@ func (m *Member) lose(ctx context.Context, reason string) {
 	m.settled = nobodyYet
 	m.mu.Unlock()
 	m.lease.close()
-	m.recheck, m.preparing, m.leader = time.Time{}, false, false
+	m.recheck, m.preparing, m.leader, m.freed = time.Time{}, false, false, nil
 	for d := range m.drains {
 		d.cancel(ErrLost)
 	}
@@ -274,14 +287,22 @@ func (m *Member) onOutcome(ctx context.Context, o outcome) error {
 func (m *Member) settle(ctx context.Context, r *round, o outcome) {
 	now := m.cfg.Now()
 	m.heard()
-	m.lease.open(o.sent)
+	if m.lease.running() {
+		m.lease.unblock()
+	} else {
+		m.lease.open(o.sent)
+		m.lease.block() // until the coordinator has acknowledged a heartbeat
+	}
 	if m.lease.left(now) <= 0 {
 		// The process stood still while the answer lay in its socket: the coordinator has given up on us since.
 		m.lose(ctx, "the assignment was received too late")
 		m.again(r.reason, true)
 		return
 	}
-	m.lease.unblock()
+	select {
+	case m.beatNow <- struct{}{}:
+	default:
+	}
 	var added, revoked []int32
 	m.mu.Lock()
 	m.id, m.settled = o.id, o.id
@@ -298,6 +319,7 @@ func (m *Member) settle(ctx context.Context, r *round, o outcome) {
 			m.recheck = m.recheck.Add(m.cfg.RebalanceTimeout / 2)
 		}
 	}
+	m.freed = slices.DeleteFunc(m.freed, func(p int32) bool { return slices.Contains(o.assignment.partitions, p) })
 	m.log.InfoContext(ctx, "group generation begins", slog.String("reason", r.reason), slog.Int("generation", int(o.id.generation)), slog.String("member", o.id.member),
 		slog.Bool("leader", o.leader), slog.Any("assigned", o.assignment.partitions), slog.Any("added", added), slog.Any("revoked", revoked), slog.Int("withheld", int(m.basis.withheld)))
 	if m.basis.known && m.basis.topic != m.cfg.Topic {

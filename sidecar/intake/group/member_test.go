@@ -77,7 +77,7 @@ func TestDrainLongerThanTheSessionLosesNothing(t *testing.T) {
 		b := w.start("b")
 		w.until(10*time.Second, "revoke began", func() bool { return a.said("revoke ") == 1 })
 		c := w.start("c") // a rebalance while a drains
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if a.said("lost") != 0 || len(a.owned()) != 4 {
 			t.Fatalf("a owns %v", a.owned())
 		}
@@ -138,8 +138,8 @@ func TestWhatMayHealTakesNothing(t *testing.T) {
 		"heartbeats answered 27":                 func(w *world, _ *replica) { w.answerBeats(27, 3) },
 		"connections cut":                        func(_ *world, a *replica) { a.wire.cut() },
 		"coordinator moved":                      func(w *world, _ *replica) { w.kafka.RehashCoordinators() },
-		"network down for 30 s":                  func(_ *world, a *replica) { a.wire.set(dead); time.Sleep(30 * time.Second); a.wire.set(up) },
-		"network swallows for 30 s":              func(_ *world, a *replica) { a.wire.set(hole); time.Sleep(30 * time.Second); a.wire.set(up) },
+		"network down for 30 s":                  func(_ *world, a *replica) { a.wire.set(dead); pass(30 * time.Second); a.wire.set(up) },
+		"network swallows for 30 s":              func(_ *world, a *replica) { a.wire.set(hole); pass(30 * time.Second); a.wire.set(up) },
 		"a join is swallowed while nobody waits": func(w *world, _ *replica) { w.swallow(kmsg.JoinGroup, 1); w.answerBeats(27, 1) },
 		"a join is cut":                          func(w *world, _ *replica) { w.hangUp(kmsg.JoinGroup, 3); w.answerBeats(27, 1) },
 		"a sync is swallowed":                    func(w *world, _ *replica) { w.swallow(kmsg.SyncGroup, 2); w.answerBeats(27, 1) },
@@ -158,7 +158,7 @@ func TestWhatMayHealTakesNothing(t *testing.T) {
 				id := a.member.State().MemberID
 				calls := len(a.calls) + len(b.calls)
 				fault(w, a)
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				if got := len(a.calls) + len(b.calls); got != calls || a.member.State().MemberID != id || !a.member.Joined() || !a.member.MayStart(time.Now()) {
 					t.Fatalf("%d calls of the owner, state %+v", got-calls, a.member.State())
 				}
@@ -259,7 +259,7 @@ func TestDrainThatIsLostEndsWithItsCauseAndIsWaitedFor(t *testing.T) {
 			t.Fatal(cause)
 		}
 		b.kill()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if a.said("revoked") != 0 {
 			t.Fatal("returned")
 		}
@@ -397,7 +397,7 @@ func TestStartsWhenTheBrokersComeUpAndShowsProgressMeanwhile(t *testing.T) {
 		a.wire.set(dead)
 		a.run()
 		for range 60 {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			if time.Since(a.member.Progress()) > 2*time.Second {
 				t.Fatal("no progress")
 			}
@@ -458,6 +458,9 @@ func TestEndInTheMiddleOfAJoinLeavesNoGhost(t *testing.T) {
 						return nil, nil, false
 					}
 					arrived <- struct{}{}
+					if !member {
+						w.kafka.SleepControl(func() { pass(300 * time.Millisecond) }) // the id is on its way when the end comes
+					}
 					return nil, nil, member // with an id: never answered
 				})
 				w.kafka.ControlKey(int16(kmsg.LeaveGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
@@ -496,7 +499,7 @@ func TestShutdownDrainsUnderHeartbeatsThenLeaves(t *testing.T) {
 		w.until(10*time.Second, "balanced", w.balanced(4, a))
 		begin := time.Now()
 		a.stops()
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		if len(a.owned()) != 4 || a.said("lost") != 0 || !a.member.MayStart(time.Now()) {
 			t.Fatal("the drain lost the membership")
 		}
@@ -511,6 +514,59 @@ func TestShutdownDrainsUnderHeartbeatsThenLeaves(t *testing.T) {
 			t.Fatalf("%+v", g)
 		}
 	})
+}
+
+// The end comes between the answer to a join and the assignment: commits under either generation would be refused, were the round just dropped.
+func TestShutdownInTheMiddleOfARoundStillCommits(t *testing.T) {
+	inWorld(t, 4, func(t *testing.T, w *world) {
+		a := w.start("a")
+		var results map[int32]error
+		a.drain = func(ctx context.Context) {
+			pause(ctx, 10*time.Second)
+			results, _ = a.member.Commit(context.WithoutCancel(ctx), []Offset{{Partition: 2, Offset: 9, LeaderEpoch: -1}})
+		}
+		w.until(10*time.Second, "balanced", w.balanced(4, a))
+		before := a.member.State().Generation
+		w.swallow(kmsg.SyncGroup, 1)
+		w.answerBeats(27, 1)
+		w.until(10*time.Second, "joined anew", func() bool { return a.member.identity().generation > before })
+		w.kafka.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.KeepControl()
+			return nil, nil, a.member.identity().generation == before+1 // that round never ends
+		})
+		a.stop()
+		if err, answered := results[2]; !answered || err != nil || w.kafka.GroupInfo(testGroup).Commits[testTopic][2].Offset != 9 {
+			t.Fatal(results)
+		}
+	})
+}
+
+func TestDrainEndsInTimeForTheRebalance(t *testing.T) {
+	for name, c := range map[string]struct{ drain, rebalance, want time.Duration }{
+		"the drain's own time": {10 * time.Second, time.Minute, 10 * time.Second},
+		"the rebalance's":      {time.Hour, time.Minute, 55 * time.Second},
+		"a short rebalance":    {time.Hour, 8 * time.Second, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 2, func(t *testing.T, w *world) {
+				a := w.start("a", func(cfg *Config) { cfg.DrainTimeout, cfg.RebalanceTimeout = c.drain, c.rebalance })
+				var took time.Duration
+				var cause error
+				a.drain = func(ctx context.Context) {
+					begin := time.Now()
+					<-ctx.Done()
+					took, cause = time.Since(begin), context.Cause(ctx)
+				}
+				w.until(10*time.Second, "balanced", w.balanced(2, a))
+				b := w.start("b")
+				w.until(2*time.Minute, "balanced", w.balanced(2, a, b))
+				if took != c.want || !errors.Is(cause, errDrainOver) {
+					t.Fatalf("took %s: %v", took, cause)
+				}
+				a.drain = nil
+			})
+		})
+	}
 }
 
 func TestLeaverTakesPartInRebalancesAndIsGivenNothing(t *testing.T) {

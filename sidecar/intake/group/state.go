@@ -27,8 +27,9 @@ func (m *Member) LastHeard() time.Time { return stamp(m.lastHeard.Load()) }
 func (m *Member) Progress() time.Time { return stamp(m.turned.Load()) }
 
 // MayStart is the lease: whether an attempt may begin at now, which should be the time of asking. It is false from two seconds before the end
-// of the session, counted from when the last acknowledged heartbeat was sent, by the monotonic and by the wall clock; while the place in the
-// group is in doubt during a rebalance; and while there is no membership. It costs a few atomic loads.
+// of the session, counted from when the last acknowledged heartbeat was sent, by the monotonic and by the wall clock; until the first heartbeat
+// of a membership is acknowledged, a round trip after Owner.Assigned; while the place in the group is in doubt during a rebalance; and while
+// there is no membership. It costs a few atomic loads.
 func (m *Member) MayStart(now time.Time) bool { return m.lease.mayStart(now) }
 
 func stamp(ns int64) time.Time {
