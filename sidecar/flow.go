@@ -127,6 +127,15 @@ func (j *job) begin(now time.Time) {
 	j.requests++
 }
 
+// undo takes back what begin counted: it was never made.
+func (j *job) undo() {
+	if j.failure != nil {
+		j.writes--
+		return
+	}
+	j.requests--
+}
+
 func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
 	f := &flow{
 		cfg: cfg, metrics: m, log: log,

@@ -45,12 +45,12 @@ func (w *worker) run() {
 // turn makes one attempt and does at once what its outcome asks for.
 func (w *worker) turn(it *lanes.Item) {
 	j := it.Note.(*job)
+	// The lease is looked at once more as close to the request as can be: this goroutine may have been frozen since it took the item.
+	if !w.flow.cfg.mayStart(time.Now()) {
+		w.flow.abandon(it)
+		return
+	}
 	if j.failure == nil {
-		// The lease is looked at once more as close to the request as can be: this goroutine may have been frozen since it took the item.
-		if !w.flow.cfg.mayStart(time.Now()) {
-			w.flow.abandon(it)
-			return
-		}
 		res := w.invoke.Attempt(j.part.ctx, it.Record, j.requests)
 		if !w.flow.conclude(it, res) {
 			return
@@ -211,7 +211,7 @@ func (f *flow) abandon(it *lanes.Item) {
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
 	f.breaker.release()
-	it.Note.(*job).requests--
+	it.Note.(*job).undo()
 	f.lanes.Abandon(it)
 	f.wakeReaders()
 }

@@ -111,6 +111,7 @@ func TestSubscriptionHasRestatesShapeAndAStatus(t *testing.T) {
 	h := harness.NewHandler(t, harness.OK)
 	env := harness.TestEnv(b, topic, h)
 	s := harness.Start(t, env.With("SUBSCRIPTION_SINK", h.URL("/records?token=hidden"))).WaitReady()
+	s.WaitMetric(2, "kafka_sidecar_assigned_partitions")
 	sub := s.Subscription()
 	if sub["id"] != env.Group() || sub["source"] != "kafka://test/"+topic || sub["sink"] != h.URL("/records") {
 		t.Errorf("subscription %v", sub)

@@ -79,6 +79,7 @@ func newCluster(in installation, dir string, o Options) (*Cluster, error) {
 func (c *Cluster) format() error {
 	var id [16]byte
 	_, _ = rand.Read(id[:])
+	id[0] &= 0x7f // the tool takes an id that begins with a dash for an option
 	for _, n := range c.nodes {
 		var text strings.Builder
 		properties := n.properties()

@@ -16,10 +16,10 @@
 //
 // # The lease
 //
-// The coordinator gives our partitions to others when it has heard nothing for a session timeout. It counts from when it received the last
-// heartbeat, we count from when we sent it, and end two seconds early: [Member.MayStart] is false from then on, the Owner is told that all is
+// The coordinator gives our partitions to others when it has heard no heartbeat for a session timeout. It counts from when it received the
+// last one, we count from when we sent it, and end two seconds early: [Member.MayStart] is false from then on, the Owner is told that all is
 // lost, and only then may another member own what we had. Both clocks are asked, because the monotonic clock stands still while a machine
-// sleeps. See lease.go.
+// sleeps. A membership that begins is confirmed by a heartbeat, sent at once, before anything starts. See lease.go.
 //
 // # Who owns what
 //

@@ -370,3 +370,34 @@ func TestWithheldPartitionsAskForOneRoundOnly(t *testing.T) {
 		}
 	})
 }
+
+// A SyncGroup that meets a group at rest is answered without the session beginning anew (Kafka 4.4): the session may be all but over when it is
+// answered, if an earlier join of ours was.
+func TestNothingStartsBeforeAHeartbeatConfirmsTheMembership(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.kafka.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.KeepControl()
+			return nil, nil, true
+		})
+		a := w.start("a")
+		w.until(time.Second, "assigned", w.balanced(2, a))
+		begin := time.Now()
+		w.until(44*time.Second, "lost", func() bool {
+			if a.member.MayStart(time.Now()) {
+				t.Fatal("may start")
+			}
+			return a.said("lost") == 1
+		})
+		if took := time.Since(begin); took < 42*time.Second {
+			t.Fatalf("lost after %s", took)
+		}
+	})
+}
+
+func TestHeartbeatConfirmsTheMembershipAtOnce(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		a := w.start("a")
+		w.until(10*time.Second, "assigned", w.balanced(2, a))
+		w.until(50*time.Millisecond, "confirmed", func() bool { return a.member.MayStart(time.Now()) })
+	})
+}

@@ -59,11 +59,12 @@ type flight struct {
 	sent time.Time
 }
 
-// call sends one request and gives the body of its answer, which nobody has looked into, and when it was sent. A connection that the broker
-// cut while it was idle costs one immediate second try: every request of ours may be sent twice.
+// call sends one request and gives the body of its answer, which nobody has looked into, and when it was sent. A connection that was cut, or has
+// gone silent, costs one immediate second try over a new one: every request of ours may be sent twice. The new one leads to the same broker, since
+// asking others for the coordinator may meet connections that are silent for the same reason, and the lease does not wait for both.
 func (l *link) call(ctx context.Context, timeout time.Duration, api protocol.ApiKey, version int16, body []byte) (answer []byte, sent time.Time, err error) {
-	for {
-		fresh, err := l.ready(ctx)
+	for again := false; ; again = true {
+		fresh, err := l.ready(ctx, again)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -79,7 +80,7 @@ func (l *link) call(ctx context.Context, timeout time.Duration, api protocol.Api
 		if ctx.Err() != nil {
 			return nil, sent, context.Cause(ctx)
 		}
-		if fresh || timedOut(err) {
+		if fresh {
 			l.m.where.forget(addr)
 			return nil, sent, err
 		}
@@ -87,7 +88,7 @@ func (l *link) call(ctx context.Context, timeout time.Duration, api protocol.Api
 }
 
 // ready makes sure of a connection to the coordinator; fresh says that it was dialled just now.
-func (l *link) ready(ctx context.Context) (fresh bool, err error) {
+func (l *link) ready(ctx context.Context, again bool) (fresh bool, err error) {
 	addr := l.m.where.known()
 	if addr == "" {
 		if addr, err = l.m.lookup(ctx); err != nil {
@@ -102,6 +103,9 @@ func (l *link) ready(ctx context.Context) (fresh bool, err error) {
 	}
 	// A handshake may be slow on a busy machine, but the lease must allow for another try elsewhere.
 	limit := min(10*time.Second, l.m.cfg.SessionTimeout/3)
+	if again {
+		limit /= 2 // a third of the session went by already
+	}
 	dial, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("connect to coordinator %s: no success within %s: %w", addr, limit, os.ErrDeadlineExceeded))
 	defer cancel()
 	conn, err := l.m.cfg.Cluster.Dial(dial, addr)
