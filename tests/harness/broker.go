@@ -129,7 +129,9 @@ func (b *Broker) CreateTopic(partitions int, configs ...string) string {
 // CreateTopicNamed makes a topic and waits until every partition has a leader.
 func (b *Broker) CreateTopicNamed(name string, partitions int, configs ...string) {
 	b.t.Helper()
-	settings := map[string]*string{}
+	// A test's records may be as old as it likes: the broker looks for expired ones every few minutes, and took them in the middle of a run.
+	forever := "-1"
+	settings := map[string]*string{"retention.ms": &forever}
 	for _, c := range configs {
 		key, value, _ := strings.Cut(c, "=")
 		settings[key] = &value
