@@ -229,8 +229,7 @@ func (in *Intake) Progress() time.Time {
 func (in *Intake) brokerSeen() { in.seen.Store(time.Now().UnixNano()) }
 
 func (in *Intake) refreshTopic(ctx context.Context) error {
-	_, _, seen, _ := in.topic.leader(-1)
-	return in.topic.refresh(ctx, seen)
+	return in.topic.refresh(ctx, in.topic.looked())
 }
 
 // ends asks for the log start and the high watermark of one partition.

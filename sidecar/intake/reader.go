@@ -219,7 +219,7 @@ func (r *reader) advance(next int64) {
 
 // connect makes sure of a connection to the partition's leader, or to the follower it has named, and returns the leader's epoch.
 func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
-	addr, epoch, _, err := r.in.topic.leader(r.part.ID)
+	addr, epoch, err := r.in.topic.leader(r.part.ID)
 	if err != nil {
 		return -1, err
 	}

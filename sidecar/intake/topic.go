@@ -35,6 +35,13 @@ func (v *topicView) current() cluster.Topic {
 	return v.topic
 }
 
+// looked is when the newest view was obtained.
+func (v *topicView) looked() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.at
+}
+
 // set takes over a view that somebody else obtained.
 func (v *topicView) set(t cluster.Topic) {
 	v.mu.Lock()
@@ -66,7 +73,7 @@ func (v *topicView) refresh(ctx context.Context, seen time.Time) error {
 }
 
 // leader returns the address and epoch of a partition's leader.
-func (v *topicView) leader(partition int32) (addr string, epoch int32, seen time.Time, err error) {
+func (v *topicView) leader(partition int32) (addr string, epoch int32, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range v.topic.Partitions {
@@ -75,11 +82,11 @@ func (v *topicView) leader(partition int32) (addr string, epoch int32, seen time
 			continue
 		}
 		if p.Leader == "" {
-			return "", -1, v.at, kafka.LeaderNotAvailable
+			return "", -1, kafka.LeaderNotAvailable
 		}
-		return p.Leader, p.LeaderEpoch, v.at, nil
+		return p.Leader, p.LeaderEpoch, nil
 	}
-	return "", -1, v.at, kafka.UnknownTopicOrPartition
+	return "", -1, kafka.UnknownTopicOrPartition
 }
 
 // partitionIDs lists the topic's partitions.

@@ -26,14 +26,11 @@ type Limits struct {
 	ParkedMaxBytes   int64
 }
 
-// Item is a record in its lane. What is exported belongs to the caller, but for Record, Begun and FirstAttempt, which
-// are only read.
+// Item is a record in its lane. Record, Begun and FirstAttempt are only read by the caller; Note is the caller's own.
 type Item struct {
 	Record       *record.Record
 	Begun        int       // attempts begun, by Next
 	FirstAttempt time.Time // when the first one began; zero before
-	Attempts     int       // attempts that count; kept by the caller
-	Phase        uint8     // the caller's
 	Note         any       // the caller's
 
 	size int64
