@@ -22,6 +22,10 @@ race: ## the unit tests under the race detector, in random order
 short: ## the quick tests: the embedded broker only, small sizes
 	$(GO) test -short ./...
 
+.PHONY: long
+long: ## every test, with those that take minutes, on a real Kafka
+	LONG_TESTS=1 REQUIRE_REAL_KAFKA=1 $(GO) test -timeout 60m ./...
+
 .PHONY: lint
 lint: ## formatting, vet and golangci-lint
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

@@ -1,0 +1,9 @@
+package attacks
+
+import (
+	"testing"
+
+	"github.com/kafka-sidecar/kafka-sidecar/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
