@@ -20,9 +20,9 @@ const maxAnswer = 64 << 10
 // statuses is the class of every status from 0 to 599.
 type statuses [600]Class
 
-// newStatuses puts the user's lists over the defaults. Where they overlap the narrower range wins, so that 5xx and 503 can be in
+// newStatuses puts the user's lists over the standard. Where they overlap the narrower range wins, so that 5xx and 503 can be in
 // different lists, and between equals the one that keeps the record longest: retry, then fail, then done.
-func newStatuses(done, retry, fail []StatusRange) statuses {
+func newStatuses(standard func(status int) Class, done, retry, fail []StatusRange) statuses {
 	type rule struct {
 		StatusRange
 		class Class
@@ -40,7 +40,7 @@ func newStatuses(done, retry, fail []StatusRange) statuses {
 
 	var s statuses
 	for status := range s {
-		s[status] = defaultClass(status)
+		s[status] = standard(status)
 		for _, r := range rules {
 			if r.Low <= status && status <= r.High {
 				s[status] = r.class
@@ -116,7 +116,8 @@ func (i *Invoker) judge(ctx context.Context, resp *http.Response, err error) (bo
 // answer judges an answer that came.
 func (i *Invoker) answer(c *call, resp *http.Response) Result {
 	bodyErr := drain(resp)
-	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.statuses.class(resp.StatusCode)}
+	source := errorSource(resp)
+	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.verdicts.class(source, resp.StatusCode), Ingress: source == fromIngress}
 	reason := ReasonStatus
 	if class, given, known := outcomeClass(resp.Header[outcomeHeader]); known {
 		r.Class, reason = class, ReasonOutcome
@@ -135,7 +136,7 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 			return r
 		}
 	case Retry:
-		r.Gateway = isGateway(resp.StatusCode)
+		r.Gateway = isGateway(resp.StatusCode) || i.verdicts.unregistered(source, resp.StatusCode)
 		fallthrough
 	case Failed:
 		r.RetryAfter, r.HasRetryAfter = parseRetryAfter(resp.Header["Retry-After"], i.cfg.Now())
@@ -144,7 +145,7 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 		r.Reason = reason
 	}
 	if r.Class != Done {
-		r.Err = answerError{status: resp.StatusCode, outcome: reason == ReasonOutcome, class: r.Class}
+		r.Err = answerError{status: resp.StatusCode, outcome: reason == ReasonOutcome, class: r.Class, source: source}
 	}
 	return r
 }

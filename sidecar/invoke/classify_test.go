@@ -63,7 +63,7 @@ func TestAnswerDecidesOutcome(t *testing.T) {
 }
 
 func TestStatusListsMoveStatuses(t *testing.T) {
-	s := newStatuses(
+	s := newStatuses(defaultClass,
 		[]StatusRange{{409, 409}, {304, 304}},
 		[]StatusRange{{400, 499}, {418, 418}},
 		[]StatusRange{{500, 599}, {418, 418}, {204, 204}},

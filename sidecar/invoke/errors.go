@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -40,11 +41,15 @@ type answerError struct {
 	status  int
 	outcome bool // said by kafka-sidecar-outcome
 	class   Class
+	source  source
 }
 
 func (e answerError) Error() string {
 	if e.outcome {
 		return fmt.Sprintf("handler answered %d with outcome %s", e.status, e.class)
+	}
+	if e.source == fromIngress {
+		return "Restate's ingress answered " + strconv.Itoa(e.status) + refusal(e.status)
 	}
 	return fmt.Sprintf("handler answered %d", e.status)
 }

@@ -36,11 +36,12 @@ type forwarder struct {
 	patterns []string
 	taken    map[string]bool // names that the configuration sets
 	binaryCE bool
+	ingress  bool
 	skipped  func()
 }
 
 func newForwarder(cfg Config, binaryCE bool) forwarder {
-	f := forwarder{binaryCE: binaryCE, skipped: cfg.OnSkippedHeader, taken: map[string]bool{}}
+	f := forwarder{binaryCE: binaryCE, ingress: cfg.ingress(), skipped: cfg.OnSkippedHeader, taken: map[string]bool{}}
 	for _, p := range cfg.ForwardHeaders {
 		if p = strings.ToLower(strings.TrimSpace(p)); p != "" {
 			f.patterns = append(f.patterns, p)
@@ -82,7 +83,8 @@ func (f *forwarder) add(h http.Header, headers []record.Header) {
 // denied says which headers a record cannot set even if the user forwards everything.
 func (f *forwarder) denied(name string) bool {
 	return reserved(name, f.binaryCE) || f.taken[name] || name == "host" || name == "authorization" ||
-		strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "proxy-") || strings.HasPrefix(name, "kafka-sidecar")
+		strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "proxy-") || strings.HasPrefix(name, "kafka-sidecar") ||
+		f.ingress && strings.HasPrefix(name, "x-restate-") // they steer the ingress, which is not for whoever writes records
 }
 
 func (f *forwarder) matches(name string) bool {

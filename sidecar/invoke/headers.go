@@ -138,8 +138,10 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 
 	var scratch [512]byte
 	v := variable{buf: scratch[:0]}
-	v.buf = appendIdempotencyKey(append(v.buf, i.idPrefix...), rec)
-	v.end("idempotency-key")
+	if !i.noKey || !q.handler {
+		v.buf = appendIdempotencyKey(append(v.buf, i.idPrefix...), rec)
+		v.end("idempotency-key")
+	}
 	v.buf = strconv.AppendInt(v.buf, int64(rec.Partition), 10)
 	v.end(i.names.partition)
 	v.buf = strconv.AppendInt(v.buf, rec.Offset, 10)

@@ -45,10 +45,11 @@ type Config struct {
 	Kind        Kind
 	URLTemplate string // HTTP: may hold {key}, {topic}, {partition}, {offset} in path and query; the query may hold a secret
 
-	BaseURL string // Service: POST {BaseURL}/{Service}/{Handler}, with the key in between for every Type but service
-	Service string
-	Handler string
-	Type    string // service (default), object, object-shared, workflow, workflow-shared
+	BaseURL  string // Service: POST {BaseURL}/{Service}/{Handler}, with the key in between for every Type but service
+	Service  string
+	Handler  string
+	Type     string // service (default), object, object-shared, workflow, workflow-shared
+	Protocol string // http (default); restate: the paths and answers of Restate's ingress, see restate.go
 
 	Cluster, Topic, Group, SubscriptionID string
 
@@ -132,6 +133,7 @@ type Result struct {
 	TimedOut bool // the attempt's own timeout ended it, the handler may still be at work
 	// Gateway: the answer is 502, 503 or 504, or the connection failed. It tells of the handler, not of the record, and does not count as an attempt.
 	Gateway  bool
+	Ingress  bool  // Restate's ingress refused the request itself: what it says is about path, headers or registration, and no handler has seen it
 	Err      error // nil when Done; free of URLs, payloads, keys and header values
 	Duration time.Duration
 }
@@ -142,7 +144,8 @@ type Invoker struct {
 	keyed     bool
 	utf8Key   bool // the path's key must be valid UTF-8
 	target    target
-	statuses  statuses
+	noKey     bool // the handler's identity of a record is the key in the path: no idempotency-key
+	verdicts  verdicts
 	names     names
 	toHandler []constantHeader // of every attempt, with Config.Headers, which may hold the handler's credentials
 	toOthers  []constantHeader // of every Post
@@ -173,7 +176,8 @@ func New(cfg Config) (*Invoker, error) {
 		target:    target,
 		keyed:     cfg.Keyed || target.keyed(),
 		utf8Key:   cfg.Kind == Service,
-		statuses:  newStatuses(cfg.DoneStatuses, cfg.RetryStatuses, cfg.FailStatuses),
+		noKey:     cfg.ingress() && cfg.Type == "workflow",
+		verdicts:  newVerdicts(cfg),
 		idPrefix:  idempotencyPrefix(cfg.Cluster, cfg.Group, cfg.Topic),
 		timeoutMS: []string{milliseconds(cfg.Timeout)},
 		blank:     &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
@@ -198,6 +202,7 @@ func (c *Config) setDefaults() {
 		}
 	}
 	def(&c.Type, "service")
+	def(&c.Protocol, "http")
 	def(&c.ContentType, "application/json")
 	def(&c.Format, FormatValue)
 	def(&c.HeaderStyle, "restate")
@@ -229,6 +234,7 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("check handler: %s %q is none of %v", what, value, known))
 	}
 	one("type", c.Type, "service", "object", "object-shared", "workflow", "workflow-shared")
+	one("protocol", c.Protocol, "http", "restate")
 	one("format", c.Format, FormatValue, FormatEnvelope, FormatCloudEvents, FormatCloudEventsStructured)
 	one("header style", c.HeaderStyle, "restate", "dashes")
 	one("null key rule", c.NullKey, "fail", "empty")

@@ -56,7 +56,11 @@ func (c *Config) target() (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	prefix := strings.TrimSuffix(t.fixed.EscapedPath(), "/") + "/" + string(appendSegment(nil, c.Service)) + "/"
+	prefix := strings.TrimSuffix(t.fixed.EscapedPath(), "/")
+	if c.ingress() {
+		prefix += sendPath
+	}
+	prefix += "/" + string(appendSegment(nil, c.Service)) + "/"
 	handler := string(appendSegment(nil, c.Handler))
 	t.path = []part{{text: prefix + handler}}
 	if c.Type != "service" {

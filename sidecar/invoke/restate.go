@@ -1,0 +1,91 @@
+package invoke
+
+import "net/http"
+
+// Restate's ingress as a handler. What is said here was seen from restate-server 1.7.12; restate_test.go has its answers.
+//
+// A record becomes POST {base}/restate/send/{Service}[/{key}]/{handler}. The answer 202 means that the invocation is in Restate's log, as "Accepted" or,
+// for an idempotency-key or a workflow that it knows, as "PreviouslyAccepted"; both settle the record, and retrying, ordering and
+// journaling of what the handler does are Restate's from there on. So an object's records stay in order as long as each is sent after the one before was acknowledged,
+// which is what a lane does.
+//
+// The key is one segment, percent-decoded by the ingress and then required to be UTF-8; an empty one is an empty segment. A plus is a plus.
+//
+// The ingress refuses an idempotency-key on the handler that runs a workflow (400): there the key of the workflow is the identity, and a second run of it is "PreviouslyAccepted".
+
+// sendPath comes between the base URL and the service.
+const sendPath = "/restate/send"
+
+// ingress says whether requests go to Restate's ingress.
+func (c *Config) ingress() bool { return c.Kind == Service && c.Protocol == "restate" }
+
+// source is who made the answer, by the header x-restate-error-source (since 1.7.4). Answers that are no errors have none, nor have those of
+// proxies, nor the ingress's own 413.
+type source uint8
+
+const (
+	fromHandler    source = iota // not said
+	fromIngress                  // the request itself was refused
+	fromInvocation               // an invocation failed for good
+)
+
+func errorSource(resp *http.Response) source {
+	values := resp.Header["X-Restate-Error-Source"]
+	if len(values) == 1 && resp.StatusCode >= 400 {
+		switch values[0] {
+		case "ingress":
+			return fromIngress
+		case "invocation":
+			return fromInvocation
+		}
+	}
+	return fromHandler
+}
+
+// verdicts are the classes of statuses, one table for each source. They differ for the restate protocol only.
+type verdicts struct {
+	restate bool
+	tables  [3]statuses
+}
+
+func newVerdicts(cfg Config) verdicts {
+	v := verdicts{restate: cfg.ingress()}
+	standards := [...]func(int) Class{fromHandler: defaultClass, fromIngress: defaultClass, fromInvocation: defaultClass}
+	if v.restate {
+		standards[fromIngress] = func(status int) Class {
+			if status == http.StatusNotFound {
+				return Retry // nothing is registered under this name now: it tells of a deployment, not of the record
+			}
+			return defaultClass(status)
+		}
+		standards[fromInvocation] = func(status int) Class {
+			// Restate has tried as long as it is going to, whatever the status says; that a workflow has run is what was asked for.
+			if status == http.StatusConflict && cfg.Type == "workflow" {
+				return Done
+			}
+			return Failed
+		}
+	}
+	for source, standard := range standards {
+		v.tables[source] = newStatuses(standard, cfg.DoneStatuses, cfg.RetryStatuses, cfg.FailStatuses)
+	}
+	return v
+}
+
+func (v *verdicts) class(s source, status int) Class { return v.tables[s].class(status) }
+
+// unregistered says whether the answer tells that the service or its handler is not there, which does not count as an attempt.
+func (v *verdicts) unregistered(s source, status int) bool {
+	return v.restate && s == fromIngress && status == http.StatusNotFound
+}
+
+// refusal says what a status of the ingress comes from. Its own words are not shown, since they may hold the key.
+func refusal(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return ": HANDLER_TYPE, HANDLER_CONTENT_TYPE or the record does not fit the handler, or the service is private"
+	case http.StatusNotFound:
+		return ": the service or the handler is not registered"
+	}
+	return ""
+}
