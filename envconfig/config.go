@@ -105,7 +105,9 @@ const (
 // Handler is how attempts are made.
 type Handler struct {
 	BaseURL                                   string // HANDLER_URL, for service:// sinks
-	Type                                      string // service, object, object-shared, workflow, workflow-shared
+	Protocol                                  string // http, restate
+	Type                                      string // service, object, object-shared, workflow, workflow-shared; TypeAuto until ResolveType
+	AdminURL                                  string // RESTATE_ADMIN_URL where HANDLER_TYPE is auto, else empty
 	Timeout                                   time.Duration
 	ContentType                               string
 	Format                                    Format
@@ -132,7 +134,7 @@ type StatusRange struct{ Low, High int }
 
 // Delivery is order, limits, retries and failure.
 type Delivery struct {
-	Ordering             string // key, partition, none
+	Ordering             string // key, partition, none; empty where it follows from a type that ResolveType has not brought yet
 	Concurrency          int
 	MaxInFlight          int
 	MaxInFlightBytes     int64

@@ -32,13 +32,12 @@ func (p *parser) delivery() {
 	if d.RetryInitialInterval > d.RetryMaxInterval && !p.broken["RETRY_INITIAL_INTERVAL"] && !p.broken["RETRY_MAX_INTERVAL"] {
 		p.fail("RETRY_INITIAL_INTERVAL", "%s is above RETRY_MAX_INTERVAL, which is %s; want it equal or less", d.RetryInitialInterval, d.RetryMaxInterval)
 	}
-	if d.Ordering == "" {
-		d.Ordering = "key"
-		if t := p.cfg.Handler.Type; t == "service" || strings.HasSuffix(t, "-shared") {
-			d.Ordering = "none"
-		}
-	} else if t := p.cfg.Handler.Type; d.Ordering == "none" && (t == "object" || t == "workflow") {
+	t := p.cfg.Handler.Type
+	if d.Ordering == "none" && needsOrder(t) {
 		p.fail("ORDERING", "is none, but HANDLER_TYPE is %s, which needs order; want key or partition", t)
+	}
+	if d.Ordering == "" && t != TypeAuto {
+		d.Ordering = standardOrdering(t)
 	}
 	if d.OnFailure == "stop" {
 		p.note(slog.LevelWarn, "ON_FAILURE", "is stop: where something restarts the container, a record that fails makes a crash loop")

@@ -28,6 +28,9 @@ func (p *parser) handler() {
 			p.fail(p.name("HANDLER_HEADERS"), "%v", err)
 		}
 		h.Headers, h.HeadersFile = headers, p.fromFile["HANDLER_HEADERS"]
+		if i := slices.IndexFunc(headers, beyondASCII); i >= 0 && h.Protocol == "restate" {
+			p.fail(p.name("HANDLER_HEADERS"), "entry %d has a value beyond ASCII, which Restate's ingress refuses; want visible ASCII", i+1)
+		}
 	}
 	h.DoneStatuses = p.statuses("HANDLER_DONE_STATUSES", v.DoneStatuses)
 	h.RetryStatuses = p.statuses("HANDLER_RETRY_STATUSES", v.RetryStatuses)
@@ -38,12 +41,17 @@ func (p *parser) handler() {
 	p.handlerTLS()
 
 	sink := p.cfg.Subscription.Sink
-	if p.set("NULL_KEY") && sink.Display != "" && !sink.Keyed {
+	known := sink.Display != "" && h.Type != TypeAuto
+	if p.set("NULL_KEY") && known && !sink.Keyed {
 		p.note(slog.LevelInfo, "NULL_KEY", "has no effect: the sink is not keyed, and a null key is a key like others")
 	}
-	if p.set("INVALID_KEY") && sink.Display != "" && (sink.Kind != SinkService || !sink.Keyed) {
+	if p.set("INVALID_KEY") && known && (sink.Kind != SinkService || !sink.Keyed) {
 		p.note(slog.LevelInfo, "INVALID_KEY", "has no effect: the sink is not a keyed service://")
 	}
+}
+
+func beyondASCII(h HeaderValue) bool {
+	return strings.ContainsFunc(h.Value.Reveal(), func(r rune) bool { return r >= 0x7f })
 }
 
 // material of HANDLER_TLS_*: where a file holds it, only the way to it is kept.

@@ -42,6 +42,9 @@ func (p *parser) identity() {
 		k.GroupID = s.ID
 	}
 	s.Options["group.id"] = k.GroupID
+	if _, ok := s.Options["client.id"]; !ok {
+		s.Options["client.id"] = k.ClientID // shown like the group, as Restate shows both
+	}
 }
 
 // suggestion makes a name of the topic and what the sink calls itself.

@@ -50,7 +50,13 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"base URL with a user", []string{service, "HANDLER_URL=http://u:p@h"}, "HANDLER_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
 		{"base URL with a query", []string{service, "HANDLER_URL=http://h/?a=b"}, "HANDLER_URL: has a query string; want a base URL without one"},
 		{"base URL of another scheme", []string{service, "HANDLER_URL=h:9080"}, "HANDLER_URL: is not an http URL; want http:// or https://"},
-		{"an unknown type", []string{service, base, "HANDLER_TYPE=objects"}, `HANDLER_TYPE: "objects" is not valid; want service, object, object-shared, workflow or workflow-shared`},
+		{"an unknown type", []string{service, base, "HANDLER_TYPE=objects"}, `HANDLER_TYPE: "objects" is not valid; want service, object, object-shared, workflow, workflow-shared or auto`},
+		{"an unknown protocol", []string{service, base, "HANDLER_PROTOCOL=grpc"}, `HANDLER_PROTOCOL: "grpc" is not valid; want http or restate`},
+		{"Restate without a type", []string{service, base, "HANDLER_PROTOCOL=restate"}, "HANDLER_TYPE: is not set, but HANDLER_PROTOCOL is restate; want service, object, object-shared, workflow or workflow-shared, or RESTATE_ADMIN_URL to ask Restate for it"},
+		{"nobody to ask", []string{service, base, "HANDLER_TYPE=auto"}, "RESTATE_ADMIN_URL: is not set, but HANDLER_TYPE is auto; want the base URL of Restate's Admin API, like http://localhost:9070"},
+		{"a user for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://u:s3cret@r"}, "RESTATE_ADMIN_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
+		{"a query for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://r/?a=s3cret"}, "RESTATE_ADMIN_URL: has a query string; want a base URL without one"},
+		{"a header that Restate refuses", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=object", "HANDLER_HEADERS=a: b\nx-name: grün"}, "HANDLER_HEADERS: entry 2 has a value beyond ASCII, which Restate's ingress refuses; want visible ASCII"},
 		// The whole subscription.
 		{"both forms", []string{`SUBSCRIPTION={"source":"kafka://c/t","sink":"http://h/x"}`}, "SUBSCRIPTION_SINK: is set beside SUBSCRIPTION, which holds the same; want one of the two\nSUBSCRIPTION_SOURCE: is set beside SUBSCRIPTION, which holds the same; want one of the two"},
 		{"no JSON", []string{"SUBSCRIPTION_SOURCE=", "SUBSCRIPTION_SINK=", "SUBSCRIPTION=[1]"}, `SUBSCRIPTION: is not a JSON object (near byte 1); want one like {"name":"value"}`},
@@ -142,7 +148,6 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"no address", []string{"ADMIN_ADDR=9464"}, `ADMIN_ADDR: "9464" is not valid; want [host]:port, like :9464 or 127.0.0.1:9464, or off`},
 		{"logs", []string{"LOG_LEVEL=trace", "LOG_FORMAT=xml"}, "LOG_FORMAT: \"xml\" is not valid; want json or text\nLOG_LEVEL: \"trace\" is not valid; want debug, info, warn or error"},
 		// What comes later.
-		{"Restate's protocol", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=auto", "RESTATE_ADMIN_URL=http://r"}, "HANDLER_PROTOCOL: restate is not built yet in this version; want http\nHANDLER_TYPE: auto is not built yet in this version; want service, object, object-shared, workflow or workflow-shared\nRESTATE_ADMIN_URL: " + notYet},
 		{"authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "DEAD_LETTER_AUTH=sigv4", "DEAD_LETTER_SIGV4_REGION=r"}, "DEAD_LETTER_AUTH: sigv4 is not built yet in this version; want none\nDEAD_LETTER_SIGV4_REGION: " + notYet + "\nHANDLER_AUTH: bearer is not built yet in this version; want none\nHANDLER_BEARER_TOKEN: " + notYet},
 		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: " + notYet},
 		{"no authentication", []string{"HANDLER_AUTH=magic"}, `HANDLER_AUTH: "magic" is not valid; want none`},

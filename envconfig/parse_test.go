@@ -12,7 +12,7 @@ func smallestConfig() *Config {
 		Subscription: Subscription{
 			ID: "orders-to-billing", Cluster: "my-cluster", Topic: "orders", Source: "kafka://my-cluster/orders",
 			Sink:    Sink{Kind: SinkHTTP, URL: "http://localhost:8080/orders", Display: "http://localhost:8080/orders"},
-			Options: map[string]string{"group.id": "orders-to-billing"},
+			Options: map[string]string{"group.id": "orders-to-billing", "client.id": "kafka-sidecar"},
 		},
 		Kafka: Kafka{
 			Name: "my-cluster", Brokers: []string{"localhost:9092"}, ClientID: "kafka-sidecar", GroupID: "orders-to-billing",
@@ -46,7 +46,7 @@ func TestSmallestConfigurationHasTheDefaultsOfTheContract(t *testing.T) {
 func TestGoodEnvironments(t *testing.T) {
 	service := func(kind string, c *Config) {
 		c.Subscription.Sink = Sink{Kind: SinkService, Service: "Billing", Handler: "charge", Keyed: kind != "service", Display: "service://Billing/charge"}
-		c.Handler.BaseURL, c.Handler.Type = "http://localhost:9080/base", kind
+		c.Handler.BaseURL, c.Handler.Protocol, c.Handler.Type = "http://localhost:9080/base", "http", kind
 	}
 	serviceEnv := func(more ...string) []string {
 		return append(more, "SUBSCRIPTION_SINK=service://Billing/charge", "HANDLER_URL=http://localhost:9080/base/")

@@ -29,7 +29,7 @@ func (c *Config) Redacted() []Setting {
 		list = append(list, Setting{"option " + name, shown[name]})
 	}
 	if s.Sink.Kind == SinkService {
-		list = append(list, Setting{"HANDLER_URL", h.BaseURL}, Setting{"HANDLER_TYPE", h.Type})
+		list = append(list, Setting{"HANDLER_URL", h.BaseURL}, Setting{"HANDLER_PROTOCOL", h.Protocol}, Setting{"HANDLER_TYPE", h.Type}, Setting{"RESTATE_ADMIN_URL", orNone(h.AdminURL)})
 	}
 	return append(list,
 		Setting{"HANDLER_TIMEOUT", h.Timeout.String()},
@@ -48,7 +48,7 @@ func (c *Config) Redacted() []Setting {
 		Setting{"HANDLER_DONE_STATUSES", shownStatuses(h.DoneStatuses)},
 		Setting{"HANDLER_RETRY_STATUSES", shownStatuses(h.RetryStatuses)},
 		Setting{"HANDLER_FAIL_STATUSES", shownStatuses(h.FailStatuses)},
-		Setting{"ORDERING", d.Ordering},
+		Setting{"ORDERING", orWord(d.Ordering, "", "by the handler's type")},
 		Setting{"CONCURRENCY", strconv.Itoa(d.Concurrency)},
 		Setting{"MAX_IN_FLIGHT", strconv.Itoa(d.MaxInFlight)},
 		Setting{"MAX_IN_FLIGHT_BYTES", shownSize(d.MaxInFlightBytes)},

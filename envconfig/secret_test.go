@@ -156,7 +156,7 @@ func TestRedactedShowsWhatIsInEffectAndNoSecret(t *testing.T) {
 }
 
 func TestRedactedNamesEveryVariableThatIsBuilt(t *testing.T) {
-	elsewhere := []string{"SUBSCRIPTION", "SUBSCRIPTION_OPTIONS", "HANDLER_PROTOCOL"} // shown as source, sink and options; one value only
+	elsewhere := []string{"SUBSCRIPTION", "SUBSCRIPTION_OPTIONS"} // shown as source, sink and options
 	cfg := mustParse(t, with("SUBSCRIPTION_SINK=service://S/h", "HANDLER_URL=http://h")...)
 	shown := map[string]bool{}
 	for _, s := range cfg.Redacted() {

@@ -1,7 +1,9 @@
 package envconfig
 
 import (
+	"cmp"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -37,6 +39,9 @@ func (p *parser) sink(variable, text string) {
 		p.handlerBase()
 		return
 	}
+	if p.set("RESTATE_ADMIN_URL") && ok {
+		p.note(slog.LevelInfo, "RESTATE_ADMIN_URL", "has no effect: the sink is not service://")
+	}
 	for _, name := range []string{"HANDLER_URL", "HANDLER_TYPE", "HANDLER_PROTOCOL"} {
 		if p.set(name) && ok && !p.broken[name] {
 			p.fail(name, "is set, but the sink is not service://; leave it out")
@@ -50,14 +55,9 @@ func (p *parser) serviceSink(variable, rest string) {
 		p.fail(variable, "is not a service and a handler; want service://<Service>/<handler>, each of letters, digits, '.', '_', '~' and '-'")
 		return
 	}
-	kind := p.vars.HandlerType
-	if kind == "" {
-		kind = "service"
-	}
-	p.cfg.Handler.Type = kind
-	p.cfg.Subscription.Sink = Sink{
-		Kind: SinkService, Service: name, Handler: handler, Keyed: kind != "service", Display: "service://" + name + "/" + handler,
-	}
+	p.cfg.Handler.Protocol = cmp.Or(p.vars.HandlerProtocol, "http")
+	p.cfg.Subscription.Sink = Sink{Kind: SinkService, Service: name, Handler: handler, Display: "service://" + name + "/" + handler}
+	p.cfg.setType(p.handlerType())
 }
 
 // handlerBase reads the URL under which services are found.

@@ -27,9 +27,9 @@ type variables struct {
 	ClusterOptions      string      `env:"-" pattern:"KAFKA_CLUSTERS_<n>_OPTIONS" desc:"its librdkafka options: a JSON object, or name=value lines"`
 	ClusterOptionsFile  string      `env:"-" pattern:"KAFKA_CLUSTERS_<n>_OPTIONS_FILE" desc:"a .properties file as Kafka vendors hand out; KAFKA_CLUSTERS_<n>_OPTIONS goes over it"`
 	HandlerURL          string      `group:"Handler" env:"HANDLER_URL" default:"required with service://" desc:"base URL for service:// sinks; a mistake with others"`
-	HandlerProtocol     string      `env:"HANDLER_PROTOCOL" values:"http" later:"restate" default:"http" desc:"http: POST {base}/{Service}/{handler} or {base}/{Service}/{key}/{handler}. A mistake with other sinks than service://"`
-	HandlerType         string      `env:"HANDLER_TYPE" values:"service,object,object-shared,workflow,workflow-shared" later:"auto" default:"service" desc:"what a service:// sink is: objects and workflows are keyed, object and workflow are delivered in order per key. A mistake with other sinks"`
-	RestateAdminURL     string      `env:"RESTATE_ADMIN_URL" later:"*" desc:"Restate's Admin API, to ask for the handler's type"`
+	HandlerProtocol     string      `env:"HANDLER_PROTOCOL" values:"http,restate" default:"http" desc:"http: POST {base}/{Service}/{handler} or {base}/{Service}/{key}/{handler}; restate: Restate's ingress, the same behind /restate/send. A mistake with other sinks than service://"`
+	HandlerType         string      `env:"HANDLER_TYPE" values:"service,object,object-shared,workflow,workflow-shared,auto" default:"auto where RESTATE_ADMIN_URL is set; required with HANDLER_PROTOCOL=restate without it; else service" desc:"what a service:// sink is: objects and workflows are keyed, object and workflow are delivered in order per key; auto asks Restate. A mistake with other sinks"`
+	RestateAdminURL     string      `env:"RESTATE_ADMIN_URL" desc:"base URL of Restate's Admin API, which is asked for the handler's type, like http://localhost:9070. With HANDLER_PROTOCOL=restate it gets HANDLER_HEADERS too, and HANDLER_TLS_CA, _CERT and _KEY hold for it"`
 	HandlerTimeout      duration    `env:"HANDLER_TIMEOUT" envDefault:"20s" desc:"the longest one attempt may take"`
 	HandlerContentType  string      `env:"HANDLER_CONTENT_TYPE" envDefault:"application/json" desc:"content type of the request"`
 	HandlerFormat       string      `env:"HANDLER_FORMAT" values:"value,envelope,cloudevents,cloudevents-structured" later:"lambda" envDefault:"value" desc:"body of the request: value (the record's bytes), envelope (JSON with everything), cloudevents (binary mode), cloudevents-structured"`
@@ -83,7 +83,7 @@ type variables struct {
 	StartAt             string      `group:"Position, life cycle, operation" env:"START_AT" default:"auto.offset.reset (latest)" desc:"where a group without any commit starts: earliest, latest, an RFC 3339 time, or an age like -2h"`
 	EndAt               string      `env:"END_AT" later:"*" default:"never" desc:"where to finish: latest, a time or an age in the past"`
 	CommitInterval      duration    `env:"COMMIT_INTERVAL" envDefault:"1s" desc:"how often settled offsets are committed (also every 5,000 settled)"`
-	StartupTimeout      duration    `env:"STARTUP_TIMEOUT" envDefault:"60s" desc:"how long broker, topic or credentials may be missing at start before exit 1"`
+	StartupTimeout      duration    `env:"STARTUP_TIMEOUT" envDefault:"60s" desc:"how long broker, topic, credentials or the Restate service may be missing at start before exit 1"`
 	ShutdownTimeout     duration    `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" default:"25s; 8s on Cloud Run" desc:"the time to drain after SIGTERM"`
 	Paused              toggle      `env:"PAUSED" envDefault:"false" desc:"true: join the group and read nothing"`
 	AdminAddr           string      `env:"ADMIN_ADDR" envDefault:":9464" desc:"address of /live, /ready, /startup, /metrics and /subscription; off for none"`

@@ -31,27 +31,32 @@ var (
 
 // Sidecar is one subscription at work.
 type Sidecar struct {
-	cfg     *envconfig.Config
-	log     *slog.Logger
-	metrics *metrics.Metrics
-	cluster *cluster.Cluster
-	invoker *invoke.Invoker
-	target  deadletter.Target // nil: no dead letters
-	flow    *flow
-	intake  *intake.Intake
+	cfg      *envconfig.Config
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+	cluster  *cluster.Cluster
+	invoker  *invoke.Invoker
+	attempts invoker           // the invoker, or what asks Restate again about its answers
+	target   deadletter.Target // nil: no dead letters
+	flow     *flow
+	intake   *intake.Intake
 
 	draining atomic.Bool
+	changed  chan error // capacity 1: the handler is not what it was at start
 }
 
-// New prepares everything that needs no connection. Its errors are mistakes of configuration that only the files or the system could
+// New prepares everything that needs no connection. The handler's type must be known: see ResolveHandler. Its errors are mistakes of configuration that only the files or the system could
 // show, such as an unreadable certificate.
 func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, error) {
-	s := &Sidecar{cfg: cfg, log: log, metrics: metrics.New(version, []string{outcomeDone, outcomeDropped, outcomeDeadLetter, outcomeSkipped})}
+	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), changed: make(chan error, 1)}
 	var err error
 	if s.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
 		return nil, err
 	}
 	if s.invoker, err = invoke.New(invokeConfig(cfg, s.metrics.SkippedHeader)); err != nil {
+		return nil, err
+	}
+	if s.attempts, err = s.watched(); err != nil {
 		return nil, err
 	}
 	if s.target, err = deadLetterTarget(cfg, s.cluster, log); err != nil {
@@ -78,7 +83,7 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, err
 // ErrDrainBudget where they apply, and otherwise what made it impossible to go on.
 func (s *Sidecar) Run(ctx context.Context) error {
 	defer s.close()
-	stopAdmin, err := s.serveAdmin(ctx)
+	stopAdmin, err := serveAdmin(ctx, s.cfg.Run.AdminAddr, s, s.metrics, s.log)
 	if err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	clock, stopClock := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { s.flow.clock(clock) })
 	helpers.Go(func() { s.watchStop(run, clock, stop) })
-	w := &worker{flow: s.flow, invoke: s.invoker, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
+	w := &worker{flow: s.flow, invoke: s.attempts, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
 	for range s.cfg.Delivery.Concurrency {
 		workers.Go(w.run)
 	}
@@ -105,7 +110,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	stopClock()
 	helpers.Wait()
 	switch {
-	case errors.Is(context.Cause(run), ErrStopped):
+	case errors.Is(context.Cause(run), ErrStopped), errors.Is(context.Cause(run), ErrHandlerChanged):
 		return context.Cause(run)
 	case err != nil:
 		return err
@@ -122,6 +127,9 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 	case r := <-s.flow.stop:
 		s.log.Error("record failed and ON_FAILURE is stop: draining", slog.Int("partition", int(r.partition)), slog.Int64("offset", r.offset), slog.String("reason", r.reason))
 		stop(fmt.Errorf("%w: partition %d offset %d failed: %s", ErrStopped, r.partition, r.offset, r.reason))
+	case err := <-s.changed:
+		s.log.Error("the handler is not what it was at start: draining, the next start follows it", slog.Any("err", err))
+		stop(err)
 	case <-run.Done():
 	case <-clock.Done():
 		return
@@ -133,21 +141,25 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 	s.log.Info("stopping: no more records are taken in, running attempts end", slog.Duration("budget", drainBudget(s.cfg.Run.ShutdownTimeout)))
 }
 
-// serveAdmin starts the admin listener and returns what stops it.
-func (s *Sidecar) serveAdmin(ctx context.Context) (stop func(), err error) {
-	if s.cfg.Run.AdminAddr == "" {
+func newMetrics(version string) *metrics.Metrics {
+	return metrics.New(version, []string{outcomeDone, outcomeDropped, outcomeDeadLetter, outcomeSkipped})
+}
+
+// serveAdmin starts the admin listener, unless addr is empty, and returns what stops it.
+func serveAdmin(ctx context.Context, addr string, pages admin.Source, m *metrics.Metrics, log *slog.Logger) (stop func(), err error) {
+	if addr == "" {
 		return func() {}, nil
 	}
-	srv, err := admin.Listen(ctx, s.cfg.Run.AdminAddr)
+	srv, err := admin.Listen(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	s.log.InfoContext(ctx, "admin pages", slog.String("addr", srv.Addr()))
+	log.InfoContext(ctx, "admin pages", slog.String("addr", srv.Addr()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(s, promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{})); err != nil {
-			s.log.Error("admin pages are gone", slog.Any("err", err))
+		if err := srv.Serve(pages, promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{})); err != nil {
+			log.Error("admin pages are gone", slog.Any("err", err))
 		}
 	}()
 	return func() { srv.Close(); <-done }, nil

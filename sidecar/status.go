@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
@@ -68,7 +69,7 @@ func (s *Sidecar) Ready() error {
 // Subscription is the answer of GET /subscription.
 func (s *Sidecar) Subscription() admin.Subscription {
 	c := s.cfg
-	out := admin.Subscription{ID: c.Subscription.ID, Source: c.Subscription.Source, Sink: c.Subscription.Sink.Display, Options: c.RedactedOptions()}
+	out := describe(c)
 	f := s.flow
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,6 +86,11 @@ func (s *Sidecar) Subscription() admin.Subscription {
 		out.Status.Partitions = append(out.Status.Partitions, f.partitionStatus(p, now))
 	}
 	return out
+}
+
+// describe is the subscription itself, as Restate shows it.
+func describe(c *envconfig.Config) admin.Subscription {
+	return admin.Subscription{ID: c.Subscription.ID, Source: c.Subscription.Source, Sink: c.Subscription.Sink.Display, Options: c.RedactedOptions()}
 }
 
 // sorted lists the open partitions in order.

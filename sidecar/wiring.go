@@ -72,7 +72,7 @@ func invokeConfig(cfg *envconfig.Config, skippedHeader func()) invoke.Config {
 	}
 	c := invoke.Config{
 		Kind: invoke.HTTP, URLTemplate: sink.URL.Reveal(),
-		BaseURL: h.BaseURL, Service: sink.Service, Handler: sink.Handler, Type: h.Type,
+		BaseURL: h.BaseURL, Service: sink.Service, Handler: sink.Handler, Type: h.Type, Protocol: h.Protocol,
 		Cluster: cfg.Subscription.Cluster, Topic: cfg.Subscription.Topic, Group: cfg.Kafka.GroupID, SubscriptionID: cfg.Subscription.ID,
 		Timeout: h.Timeout, ContentType: h.ContentType, Format: string(h.Format), ForwardHeaders: h.ForwardHeaders, HeaderStyle: h.HeaderStyle,
 		TLSCA: text(h.TLSCA), TLSCert: text(h.TLSCert), TLSKey: text(h.TLSKey), TLSServerName: h.TLSServerName,

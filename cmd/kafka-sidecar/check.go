@@ -37,8 +37,12 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	for _, n := range cfg.Notes {
 		fmt.Fprintf(stdout, "note: %s: %s\n", n.Variable, n.Text)
 	}
-	// What New checks besides needs files, not connections.
-	if _, err := sidecar.New(cfg, slog.New(slog.DiscardHandler), buildVersion()); err != nil {
+	// What New checks besides needs files, not connections, and is the same for every type.
+	typed := *cfg
+	if cfg.Handler.Type == envconfig.TypeAuto {
+		_ = typed.ResolveType("service") // fits every ORDERING
+	}
+	if _, err := sidecar.New(&typed, slog.New(slog.DiscardHandler), buildVersion()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig
 	}
@@ -60,6 +64,16 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	step("broker and topic", func(ctx context.Context) (string, error) { return sidecar.Probe(ctx, cfg) })
 	step("handler", func(ctx context.Context) (string, error) { return reachHandler(ctx, cfg) })
+	if cfg.Handler.Type == envconfig.TypeAuto {
+		step("handler's type", func(ctx context.Context) (string, error) {
+			kind, err := sidecar.AskHandler(ctx, cfg)
+			if err != nil {
+				return "", err
+			}
+			resolved := *cfg
+			return " is " + kind, resolved.ResolveType(kind)
+		})
+	}
 	return code
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,15 +120,10 @@ func serve(environ []string, stderr io.Writer) int {
 	}
 	log := newLogger(cfg, stderr)
 	log.Info("starting", slog.String("version", buildVersion()), slog.String("subscription", cfg.Subscription.ID), slog.String("source", cfg.Subscription.Source),
-		slog.String("sink", cfg.Subscription.Sink.Display), slog.String("group", cfg.Kafka.GroupID), slog.String("ordering", cfg.Delivery.Ordering),
+		slog.String("sink", cfg.Subscription.Sink.Display), slog.String("group", cfg.Kafka.GroupID), slog.String("ordering", cmp.Or(cfg.Delivery.Ordering, "by the handler's type")),
 		slog.String("on_failure", cfg.Delivery.OnFailure))
 	for _, n := range cfg.Notes {
 		log.Log(context.Background(), n.Level, "configuration note", slog.String("variable", n.Variable), slog.String("note", n.Text))
-	}
-	s, err := sidecar.New(cfg, log, buildVersion())
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitConfig
 	}
 	limitMemory(cfg, environ)
 	ctx, stop := context.WithCancel(context.Background())
@@ -137,11 +133,15 @@ func serve(environ []string, stderr io.Writer) int {
 	defer signal.Stop(signals)
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- work(ctx, cfg, log) }()
 	var overdue <-chan time.Time
 	for stopping := false; ; {
 		select {
 		case err := <-ended:
+			if mistake := (mistakeError{}); errors.As(err, &mistake) {
+				fmt.Fprintln(stderr, mistake)
+				return exitConfig
+			}
 			return exitCode(err, log)
 		case <-overdue:
 			log.Error("SHUTDOWN_TIMEOUT is over: stopping at once", slog.Duration("timeout", cfg.Run.ShutdownTimeout))
@@ -156,6 +156,26 @@ func serve(environ []string, stderr io.Writer) int {
 			stop()
 		}
 	}
+}
+
+// mistakeError is a mistake of configuration that shows only after the environment was read.
+type mistakeError struct{ error }
+
+// work is the engine from its start to its end.
+func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
+	switch err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion()); {
+	case ctx.Err() != nil:
+		return nil // told to stop before there was anything to drain
+	case errors.As(err, new(*envconfig.Errors)):
+		return mistakeError{err}
+	case err != nil:
+		return err
+	}
+	s, err := sidecar.New(cfg, log, buildVersion())
+	if err != nil {
+		return mistakeError{err}
+	}
+	return s.Run(ctx)
 }
 
 // limitMemory tells the garbage collector how much there is to be had beside the bounds of the configuration, unless GOMEMLIMIT does: it works harder
