@@ -137,6 +137,11 @@ func TestPathExamplesAreWhatIsSent(t *testing.T) {
 	cart := func(kind string) invoke.Config {
 		return invoke.Config{Kind: invoke.Service, Service: "Cart", Handler: "add", Type: kind, NullKey: "empty", InvalidKey: "base64url"}
 	}
+	restate := func(kind string) invoke.Config {
+		cfg := cart(kind)
+		cfg.Protocol = "restate"
+		return cfg
+	}
 	for _, tt := range []struct {
 		shown string // the row up to the request
 		cfg   invoke.Config
@@ -150,6 +155,8 @@ func TestPathExamplesAreWhatIsSent(t *testing.T) {
 		{"| `service://Cart/add` | `object` | `..` |", cart("object"), []byte("..")},
 		{"| `service://Cart/add` | `object` | null, with `NULL_KEY=empty` |", cart("object"), nil},
 		{"| `service://Cart/add` | `object` | bytes `FF FE`, with `INVALID_KEY=base64url` |", cart("object"), []byte{0xff, 0xfe}},
+		{"| `service://Cart/add` to Restate | `service` | `customer-07` |", restate("service"), []byte("customer-07")},
+		{"| `service://Cart/add` to Restate | `object` | `a/b c` |", restate("object"), []byte("a/b c")},
 	} {
 		rec := example()
 		rec.Key = tt.key

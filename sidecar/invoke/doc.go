@@ -26,6 +26,10 @@
 // Only HTTP/1.1 is spoken. An HTTP/2 transport sends requests again after GOAWAY and REFUSED_STREAM by rules of its own, lets
 // one lost packet delay all keys on the connection, and measured slower for small records.
 //
+// # Restate
+//
+// restate.go says what differs where the handler is Restate's ingress: paths, the identity of workflows, and who made an answer.
+//
 // # From an answer to an outcome
 //
 // The status picks the class, the lists of the user move statuses between classes, and the header kafka-sidecar-outcome goes
