@@ -83,7 +83,8 @@ func (p *parser) handlerTLS() {
 		p.fail("HANDLER_TLS_SERVER_NAME", "%s is not valid; want a host name", quote(h.TLSServerName))
 	}
 	target := cmp.Or(h.BaseURL, p.cfg.Subscription.Sink.URL.Reveal())
-	if !strings.HasPrefix(strings.ToLower(target), "http://") {
+	asks := h.Protocol == "restate" && strings.HasPrefix(strings.ToLower(h.AdminURL), "https://") // the Admin API, over the same TLS
+	if !strings.HasPrefix(strings.ToLower(target), "http://") || asks {
 		return
 	}
 	for _, name := range []string{"HANDLER_TLS_CA", "HANDLER_TLS_CERT", "HANDLER_TLS_KEY", "HANDLER_TLS_SERVER_NAME"} {

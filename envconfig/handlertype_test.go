@@ -68,3 +68,19 @@ func TestResolvedTypeIsAsIfItHadBeenSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestTLSOfAnAdminAPICountsThoughTheIngressHasNone(t *testing.T) {
+	certificate, _, _, _ := identityPEM(t)
+	notes := func(more ...string) string {
+		return noteTexts(mustParse(t, with(append(more, "HANDLER_TLS_CA="+certificate, "SUBSCRIPTION_SINK=service://Billing/charge", "HANDLER_URL=http://localhost:8080")...)...))
+	}
+	const none = "HANDLER_TLS_CA: has no effect"
+	if got := notes("HANDLER_PROTOCOL=restate", "RESTATE_ADMIN_URL=https://r:9070"); strings.Contains(got, none) {
+		t.Errorf("notes:\n%s", got)
+	}
+	for _, plain := range [][]string{{"HANDLER_PROTOCOL=restate", "RESTATE_ADMIN_URL=http://r:9070"}, {"RESTATE_ADMIN_URL=https://r:9070"}} {
+		if got := notes(plain...); !strings.Contains(got, none) {
+			t.Errorf("%v: notes:\n%s", plain, got)
+		}
+	}
+}

@@ -136,6 +136,8 @@ func (p *parser) forwardHeaders(text string) []string {
 			p.fail(name, "%s is not valid; want header names, comma separated, * for any part", quote(pattern))
 		case !strings.Contains(pattern, "*") && neverForwarded(pattern):
 			p.fail(name, "%s is never passed on: it is ours, or concerns the request itself; leave it out", pattern)
+		case p.cfg.Handler.Protocol == "restate" && strings.HasPrefix(strings.ToLower(pattern), "x-restate-"):
+			p.fail(name, "%s is never passed on to Restate, whose ingress it steers; leave it out", pattern)
 		default:
 			patterns = append(patterns, pattern)
 		}

@@ -57,6 +57,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"a user for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://u:s3cret@r"}, "RESTATE_ADMIN_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
 		{"a query for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://r/?a=s3cret"}, "RESTATE_ADMIN_URL: has a query string; want a base URL without one"},
 		{"a header that Restate refuses", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=object", "HANDLER_HEADERS=a: b\nx-name: grün"}, "HANDLER_HEADERS: entry 2 has a value beyond ASCII, which Restate's ingress refuses; want visible ASCII"},
+		{"a record header that steers Restate", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=object", "HANDLER_FORWARD_HEADERS=x-tenant,X-Restate-Scope"}, "HANDLER_FORWARD_HEADERS: X-Restate-Scope is never passed on to Restate, whose ingress it steers; leave it out"},
 		// The whole subscription.
 		{"both forms", []string{`SUBSCRIPTION={"source":"kafka://c/t","sink":"http://h/x"}`}, "SUBSCRIPTION_SINK: is set beside SUBSCRIPTION, which holds the same; want one of the two\nSUBSCRIPTION_SOURCE: is set beside SUBSCRIPTION, which holds the same; want one of the two"},
 		{"no JSON", []string{"SUBSCRIPTION_SOURCE=", "SUBSCRIPTION_SINK=", "SUBSCRIPTION=[1]"}, `SUBSCRIPTION: is not a JSON object (near byte 1); want one like {"name":"value"}`},

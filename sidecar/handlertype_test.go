@@ -147,13 +147,13 @@ func TestRestateIsNotAskedForEveryRefusal(t *testing.T) {
 		if asked != 1 {
 			t.Errorf("64 refusals at once asked %d times", asked)
 		}
-		time.Sleep(askInterval)
+		pass(askInterval)
 		attempt(t.Context())
 		if asked != 2 {
 			t.Errorf("asked %d times after the interval, want 2", asked)
 		}
 		// An attempt that is cut short while it asks has learnt nothing, and keeps nobody from asking.
-		time.Sleep(askInterval)
+		pass(askInterval)
 		cut, cancel := context.WithCancel(t.Context())
 		cancel()
 		attempt(cut)

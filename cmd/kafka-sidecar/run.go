@@ -165,7 +165,7 @@ type mistakeError struct{ error }
 func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
 	switch err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion()); {
 	case ctx.Err() != nil:
-		return nil // told to stop before there was anything to drain
+		return nil //nolint:nilerr // told to stop before there was anything to drain: why it was not known yet does not matter
 	case errors.As(err, new(*envconfig.Errors)):
 		return mistakeError{err}
 	case err != nil:
