@@ -12,9 +12,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -121,10 +123,20 @@ func (p *Process) Memory() int64 {
 // again must not find its port taken by a connection that a test opened in between.
 const firstPort, lastPort = 20000, 31999
 
-// FreePort returns a TCP port of the loopback that nothing listens on. Nothing reserves it: start the listener soon.
+// FreePort returns a TCP port of the loopback that nothing listens on. It stays the caller's until this process ends: a broker that is down for
+// a minute finds it free again, however many test processes run beside this one.
 func FreePort() (int, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("kafka-sidecar-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, fmt.Errorf("make the directory of reserved ports: %w", err)
+	}
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if free, err := reserve(filepath.Join(dir, strconv.Itoa(port))); err != nil {
+			return 0, fmt.Errorf("reserve port %d: %w", port, err)
+		} else if !free {
+			continue
+		}
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue
@@ -135,4 +147,28 @@ func FreePort() (int, error) {
 		return port, nil
 	}
 	return 0, errors.New("find a free port: 200 tries failed")
+}
+
+// reserved keeps the locks of this process's ports; the operating system lets go of them when it ends.
+var reserved struct {
+	mu    sync.Mutex
+	files []*os.File
+}
+
+// reserve takes the lock of a port, unless some process has it.
+func reserve(path string) (bool, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if closing := f.Close(); closing != nil || !errors.Is(err, syscall.EWOULDBLOCK) {
+			return false, errors.Join(err, closing)
+		}
+		return false, nil
+	}
+	reserved.mu.Lock()
+	defer reserved.mu.Unlock()
+	reserved.files = append(reserved.files, f)
+	return true, nil
 }

@@ -81,3 +81,17 @@ func TestFreePortIsOutsideTheEphemeralRange(t *testing.T) {
 		t.Errorf("port %d", port)
 	}
 }
+
+func TestAPortIsGivenOutOnceWhileItsTakerLives(t *testing.T) {
+	given := map[int]bool{}
+	for range 600 { // of 12,000: without a memory some would come twice
+		port, err := process.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given[port] {
+			t.Fatalf("port %d was given out twice, though the first taker may only have stopped listening for a while", port)
+		}
+		given[port] = true
+	}
+}
