@@ -2,6 +2,7 @@ package realkafka
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -114,7 +115,7 @@ func (n *Node) properties() map[string]string {
 			host = "127.0.0.1"
 		}
 		listeners = append(listeners, l.Name+"://"+loopback(n.ports[l.Name]))
-		advertised = append(advertised, l.Name+"://"+net.JoinHostPort(host, strconv.Itoa(n.ports[l.Name])))
+		advertised = append(advertised, l.Name+"://"+net.JoinHostPort(host, strconv.Itoa(cmp.Or(l.Port, n.ports[l.Name]))))
 		protocols = append(protocols, l.Name+":"+l.Protocol)
 	}
 	replicas, minISR := strconv.Itoa(nodes), strconv.Itoa(min(nodes, 2))
@@ -198,11 +199,14 @@ func (c *Cluster) Addr(listener string) string {
 			if host == "" {
 				host = "127.0.0.1"
 			}
-			return net.JoinHostPort(host, strconv.Itoa(c.nodes[0].ports[listener]))
+			return net.JoinHostPort(host, strconv.Itoa(cmp.Or(l.Port, c.nodes[0].ports[listener])))
 		}
 	}
 	return ""
 }
+
+// ListenAddr is where a further listener of the node listens, whatever it advertises.
+func (n *Node) ListenAddr(listener string) string { return loopback(n.ports[listener]) }
 
 // Node returns one broker by its id, from 1.
 func (c *Cluster) Node(id int) *Node { return c.nodes[id-1] }

@@ -60,15 +60,7 @@ func install() (installation, error) {
 	if err != nil {
 		return installation{}, fmt.Errorf("%w: %w", errUnavailable, err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return installation{}, fmt.Errorf("%w: find the cache directory: %w", errUnavailable, err)
-	}
-	root := filepath.Join(cache, "kafka-sidecar-tests")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return installation{}, fmt.Errorf("make the cache directory: %w", err)
-	}
-	unlock, err := lock(filepath.Join(root, "lock"))
+	root, unlock, err := lockCache()
 	if err != nil {
 		return installation{}, err
 	}
@@ -83,7 +75,7 @@ func install() (installation, error) {
 	if _, err := os.Stat(home); err == nil {
 		return in, nil
 	}
-	if err := resolve(root, home); err != nil {
+	if err := resolve(root, home, pom); err != nil {
 		return installation{}, err
 	}
 	// Without the archive every start takes one second longer, nothing else.
@@ -91,7 +83,22 @@ func install() (installation, error) {
 	return in, nil
 }
 
-func resolve(root, home string) error {
+// lockCache makes sure of the cache directory and keeps other processes out of it until unlock.
+func lockCache() (root string, unlock func(), err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: find the cache directory: %w", errUnavailable, err)
+	}
+	root = filepath.Join(cache, "kafka-sidecar-tests")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", nil, fmt.Errorf("make the cache directory: %w", err)
+	}
+	unlock, err = lock(filepath.Join(root, "lock"))
+	return root, unlock, err
+}
+
+// resolve lets Maven copy what a pom asks for into the folder home.
+func resolve(root, home, pom string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnavailable, err)
@@ -110,7 +117,7 @@ func resolve(root, home string) error {
 		"-DoutputDirectory="+filepath.Join(work, "libs"), "-DincludeScope=runtime")
 	cmd.Dir = work
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: resolve Kafka %s: %w\n%s", errUnavailable, version, err, out)
+		return fmt.Errorf("%w: resolve %s: %w\n%s", errUnavailable, filepath.Base(home), err, out)
 	}
 	if err := os.Rename(filepath.Join(work, "libs"), home); err != nil {
 		return fmt.Errorf("move the jars into place: %w", err)

@@ -28,6 +28,7 @@ type Listener struct {
 	Name     string // in upper case, letters only
 	Protocol string // SSL, SASL_PLAINTEXT, SASL_SSL
 	Host     string // as advertised, default 127.0.0.1
+	Port     int    // as advertised, of a proxy in front of the listener of a single node; default the listener's own
 }
 
 // Start formats and starts a cluster, waits until it is ready and stops it when the test ends.
