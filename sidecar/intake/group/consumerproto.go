@@ -8,7 +8,7 @@ import (
 
 // What members say to each other through the coordinator, which does not look inside. The layout is that of Kafka's consumer protocol
 // (ConsumerProtocolSubscription.json and ConsumerProtocolAssignment.json, version 1 of each), for the sake of tools that describe groups. Our
-// own facts travel in its user data, which tools skip.
+// own facts travel in its user data, which tools skip; that there is some keeps consumers of KIP-848 out of the group (foreign.go).
 const (
 	protocolType = "consumer"
 	protocolName = "kafka-sidecar"

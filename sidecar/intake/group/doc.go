@@ -41,7 +41,8 @@
 //
 // # On the wire
 //
-// Every request is encoded here (wire.go) at one fixed version, none of them flexible, all known since Kafka 2.3. kafka-go's structs would
+// Every request is encoded here (wire.go) at one fixed version, none of them flexible, all known since Kafka 2.3, but for the question that
+// keeps us out of groups of another kind (foreign.go), asked where a broker knows it. kafka-go's structs would
 // be sent at whatever version broker and library agree on, and several of its layouts are wrong there: the answers of Heartbeat and LeaveGroup
 // have error code and throttle time swapped, SyncGroup v5 lacks the compact strings.
 //

@@ -73,8 +73,13 @@ func (m *Member) abortRound() (aborted bool) {
 
 // play is a round.
 func (m *Member) play(ctx context.Context, r *round) (o outcome) {
-	answer, sent, err := m.joinGroup(ctx, r)
 	o.id = identity{member: r.member, generation: -1}
+	if r.member == "" {
+		if o.err = m.refuseForeign(ctx); o.err != nil {
+			return o
+		}
+	}
+	answer, sent, err := m.joinGroup(ctx, r)
 	if err != nil {
 		o.err = err
 		return o
@@ -85,6 +90,11 @@ func (m *Member) play(ctx context.Context, r *round) (o outcome) {
 	if answer.code != 0 {
 		m.joins.moved(answer.code)
 		o.err = kafka.Error(answer.code)
+		return o
+	}
+	if m.takenIn(answer) {
+		m.leave(ctx, o.id)
+		o.err = kafka.InconsistentGroupProtocol
 		return o
 	}
 	o.id.generation = answer.generation

@@ -106,8 +106,8 @@ func (m *Member) Run(ctx context.Context) error {
 		m.onDrained(inner, <-m.drained)
 	}
 	m.lose(inner, "the membership has ended")
-	if err == nil {
-		m.leave(context.WithoutCancel(ctx))
+	if err == nil && m.cfg.InstanceID == "" {
+		m.leave(context.WithoutCancel(ctx), m.identity())
 	}
 	m.joins.close()
 	m.ended.Store(true)
@@ -351,10 +351,9 @@ func (m *Member) onLook(topic cluster.Topic) {
 	m.want = "the topic has changed"
 }
 
-// leave tells the coordinator that a dynamic member is gone, so that the others need not wait for its session to end. It is best effort.
-func (m *Member) leave(ctx context.Context) {
-	id := m.identity()
-	if m.cfg.InstanceID != "" || id.member == "" {
+// leave tells the coordinator that a member is gone, so that the others need not wait for its session to end. It is best effort.
+func (m *Member) leave(ctx context.Context, id identity) {
+	if id.member == "" {
 		return
 	}
 	const limit = 2 * time.Second

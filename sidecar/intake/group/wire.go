@@ -119,7 +119,7 @@ func decodeHeartbeat(b []byte) (code int16, err error) {
 	return code, r.Err()
 }
 
-// encodeLeave is LeaveGroup v3 for one dynamic member.
+// encodeLeave is LeaveGroup v3 for one member.
 func encodeLeave(group, member string) []byte {
 	var w cluster.Writer
 	w.String(group)
