@@ -201,7 +201,7 @@ func (c *Cluster) ask(ctx context.Context, request func(context.Context, *Conn) 
 		return context.Cause(ctx)
 	}
 	if c.shared != nil {
-		if at := c.shared.ExpiresAt(); at.IsZero() || time.Until(at) > c.cfg.RequestTimeout {
+		if !c.shared.Expiring() {
 			err := request(ctx, c.shared)
 			if !c.shared.broken() || ctx.Err() != nil || !hungUp(err) && !errors.Is(err, net.ErrClosed) {
 				return c.settle(err)

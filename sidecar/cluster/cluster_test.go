@@ -259,7 +259,7 @@ func TestLookupReconnectsBeforeTheSessionEnds(t *testing.T) {
 		if _, err := c.Coordinator(t.Context(), "g"); err != nil {
 			t.Fatal(err)
 		}
-		c.shared.expires = time.Now().Add(time.Second)
+		c.shared.renewal = time.Now()
 		if _, err := c.Coordinator(t.Context(), "g"); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type Conn struct {
 	dead atomic.Bool
 
 	versions map[protocol.ApiKey]span
-	expires  time.Time
+	renewal  time.Time // see Expiring; zero: never
 
 	turn        chan struct{} // holds a token while a request is under way; guards what follows
 	correlation int32
@@ -65,9 +66,17 @@ func newConn(addr string, raw, secured net.Conn, cfg *Config) *Conn {
 // Addr is the address that was dialled.
 func (c *Conn) Addr() string { return c.addr }
 
-// ExpiresAt is when the broker ends the session unless we connect again (KIP-368, connections.max.reauth.ms); zero: never.
-// kafka-go cannot re-authenticate a live connection, so an owner dials a new one in time.
-func (c *Conn) ExpiresAt() time.Time { return c.expires }
+// Expiring says that the broker will soon end the connection at the next request, for want of a new authentication (KIP-368,
+// connections.max.reauth.ms). kafka-go cannot authenticate a live connection again, so its owner asks before each request and dials a new one.
+// A request that was sent in time is answered, however long that takes.
+func (c *Conn) Expiring() bool { return !c.renewal.IsZero() && !time.Now().Before(c.renewal) }
+
+// lives notes how long the broker keeps the session. It is renewed after 85 to 95 percent of that, as the Java client does, so that
+// connections that were made together are not all made anew together, but early enough for a request that takes a second to arrive.
+func (c *Conn) lives(from time.Time, lifetime time.Duration) {
+	after := lifetime/100*85 + rand.N(lifetime/10+1)
+	c.renewal = from.Add(max(min(after, lifetime-time.Second), lifetime/2))
+}
 
 // MaxVersion is the highest version of an API that the broker accepts; false when it does not know the API.
 func (c *Conn) MaxVersion(api protocol.ApiKey) (int16, bool) {

@@ -48,7 +48,7 @@ func TestDoAndExchangeShareOneConnection(t *testing.T) {
 		eq(t, len(topic.Partitions), 3)
 	}
 	eq(t, conn.Addr(), k.ListenAddrs()[0])
-	eq(t, conn.ExpiresAt(), time.Time{})
+	eq(t, conn.Expiring(), false)
 	if v, ok := conn.MaxVersion(protocol.Fetch); !ok || v < 13 {
 		t.Errorf("Fetch v%d, %v", v, ok)
 	}

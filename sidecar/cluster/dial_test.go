@@ -85,8 +85,27 @@ func TestSessionLifetimeIsToldSoThatOwnersCanReconnect(t *testing.T) {
 		kfake.BrokerConfigs(map[string]string{"connections.max.reauth.ms": "60000"}))
 	c := newCluster(t, Config{Brokers: k.ListenAddrs(), Security: Security{Mechanism: "SCRAM-SHA-256", Username: Material{Value: "me"}, Password: Material{Value: "pw"}}})
 	conn := dial(t, c, k.ListenAddrs()[0])
-	if left := time.Until(conn.ExpiresAt()); left < 30*time.Second || left > time.Minute {
-		t.Errorf("the session ends in %s", left)
+	if left := time.Until(conn.renewal); left < 21*time.Second || left > 57*time.Second || conn.Expiring() {
+		t.Errorf("a session of a minute is renewed in %s", left)
+	}
+}
+
+func TestSessionIsRenewedEarlyEnoughAndNotWithAllOthers(t *testing.T) {
+	began := time.Now()
+	for _, lifetime := range []time.Duration{time.Millisecond, time.Second, 3 * time.Second, time.Minute, time.Hour, 200 * 365 * 24 * time.Hour} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			var c Conn
+			c.lives(began, lifetime)
+			after := c.renewal.Sub(began)
+			seen[after] = true
+			if after < lifetime/2 || after > lifetime/20*19+1 || lifetime > 2*time.Second && lifetime-after < time.Second {
+				t.Fatalf("a session of %s is renewed after %s", lifetime, after)
+			}
+		}
+		if lifetime >= time.Minute && len(seen) < 50 {
+			t.Errorf("sessions of %s are renewed at %d different times of 100", lifetime, len(seen))
+		}
 	}
 }
 

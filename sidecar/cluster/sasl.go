@@ -107,7 +107,7 @@ func (c *Conn) authenticate(ctx context.Context, timeout time.Duration, s *Secur
 			return fail(err, "check sasl.username, sasl.password and sasl.mechanism")
 		}
 		if ms := said.SessionLifetimeMs; ms > 0 && ms < math.MaxInt64/int64(time.Millisecond) {
-			c.expires = sent.Add(time.Duration(ms) * time.Millisecond)
+			c.lives(sent, time.Duration(ms)*time.Millisecond)
 		}
 		if done, token, err = conversation.Next(ctx, said.AuthBytes); err != nil {
 			// SCRAM proves both sides: either our password is wrong, or this is not the broker that it says it is.

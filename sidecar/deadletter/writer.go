@@ -210,8 +210,7 @@ func (w *writer) connect(ctx context.Context) error {
 		return cmp.Or[error](topic.Partitions[i].Err, kafka.LeaderNotAvailable)
 	}
 	if w.conn != nil {
-		expires := w.conn.ExpiresAt()
-		if w.conn.Addr() == leader && time.Since(w.usedAt) < maxIdle && (expires.IsZero() || time.Until(expires) > w.topic.cfg.RequestTimeout) {
+		if w.conn.Addr() == leader && time.Since(w.usedAt) < maxIdle && !w.conn.Expiring() {
 			return nil
 		}
 		w.hangUp()

@@ -235,18 +235,12 @@ func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
 			addr = follower
 		}
 	}
-	if r.conn != nil && r.conn.Addr() == addr && !r.expires() {
+	if r.conn != nil && r.conn.Addr() == addr && !r.conn.Expiring() {
 		return epoch, nil
 	}
 	r.disconnect()
 	r.conn, err = r.in.cfg.Cluster.Dial(ctx, addr)
 	return epoch, err
-}
-
-// expires says that the broker is about to end the connection's SASL session (KIP-368): it is made anew before.
-func (r *reader) expires() bool {
-	at := r.conn.ExpiresAt()
-	return !at.IsZero() && time.Until(at) < r.in.cfg.FetchMaxWait+time.Second
 }
 
 func (r *reader) disconnect() {

@@ -95,7 +95,7 @@ func (l *link) ready(ctx context.Context, again bool) (fresh bool, err error) {
 			return false, err
 		}
 	}
-	if l.conn != nil && (l.conn.Addr() != addr || expires(l.conn, l.m.cfg.Now())) {
+	if l.conn != nil && (l.conn.Addr() != addr || l.conn.Expiring()) {
 		l.close()
 	}
 	if l.conn != nil {
@@ -115,12 +115,6 @@ func (l *link) ready(ctx context.Context, again bool) (fresh bool, err error) {
 	}
 	l.conn = conn
 	return true, nil
-}
-
-// expires says that the broker is about to end the connection for want of a new authentication (KIP-368).
-func expires(c *cluster.Conn, now time.Time) bool {
-	at := c.ExpiresAt()
-	return !at.IsZero() && now.Add(time.Second).After(at)
 }
 
 func (l *link) close() {
