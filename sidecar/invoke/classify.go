@@ -136,7 +136,8 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 			return r
 		}
 	case Retry:
-		r.Gateway = isGateway(resp.StatusCode) || i.verdicts.unregistered(source, resp.StatusCode)
+		// A handler that says retry in words was there to say it: that is no gateway's answer, and counts as an attempt.
+		r.Gateway = reason == ReasonStatus && (isGateway(resp.StatusCode) || i.verdicts.unregistered(source, resp.StatusCode))
 		fallthrough
 	case Failed:
 		r.RetryAfter, r.HasRetryAfter = parseRetryAfter(resp.Header["Retry-After"], i.cfg.Now())

@@ -27,7 +27,7 @@ func TestAnswerDecidesOutcome(t *testing.T) {
 		{status: 504, class: Retry, gateway: true}, {status: 505, class: Retry}, {status: 599, class: Retry}, {status: 600, class: Retry}, {status: 999, class: Retry},
 
 		{status: 500, header: "done", class: Done}, {status: 302, header: "DONE", class: Done}, {status: 200, header: "retry", class: Retry},
-		{status: 503, header: "retry", class: Retry, gateway: true}, {status: 200, header: " fail ", class: Failed}, {status: 503, header: "fail", class: Failed},
+		{status: 503, header: "retry", class: Retry}, {status: 200, header: " fail ", class: Failed}, {status: 503, header: "fail", class: Failed},
 		{status: 200, header: "drop", class: Drop}, {status: 400, header: "drop", class: Drop},
 		{status: 200, header: "later", class: Done}, {status: 400, header: "done\r\nkafka-sidecar-outcome: drop", class: Failed},
 	} {
@@ -87,6 +87,16 @@ func TestMovedGatewayStatusIsNoGateway(t *testing.T) {
 	r := answered(t, Config{FailStatuses: []StatusRange{{503, 503}}}, "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n")
 	if r.Class != Failed || r.Gateway {
 		t.Fatalf("got %+v", r)
+	}
+}
+
+func TestOutcomeInWordsIsNoGateway(t *testing.T) {
+	const unavailable = "HTTP/1.1 503 x\r\nContent-Length: 0\r\n"
+	if r := answered(t, Config{}, unavailable+"kafka-sidecar-outcome: retry\r\n\r\n"); r.Class != Retry || r.Gateway {
+		t.Errorf("a handler that says retry was there to say it, and its attempts count: got %+v", r)
+	}
+	if r := answered(t, Config{}, unavailable+"kafka-sidecar-outcome: later\r\n\r\n"); r.Class != Retry || !r.Gateway {
+		t.Errorf("an outcome that is none leaves 503 what it is: got %+v", r)
 	}
 }
 

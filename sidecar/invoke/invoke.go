@@ -131,7 +131,7 @@ type Result struct {
 	HasRetryAfter bool // RetryAfter may be 0 when the handler asked for that, or named a date in the past
 
 	TimedOut bool // the attempt's own timeout ended it, the handler may still be at work
-	// Gateway: the answer is 502, 503 or 504, or the connection failed. It tells of the handler, not of the record, and does not count as an attempt.
+	// Gateway: the answer is 502, 503 or 504 without an outcome in words, or the connection failed. It tells of the handler, not of the record, and does not count as an attempt.
 	Gateway  bool
 	Ingress  bool  // Restate's ingress refused the request itself: what it says is about path, headers or registration, and no handler has seen it
 	Err      error // nil when Done; free of URLs, payloads, keys and header values
