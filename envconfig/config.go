@@ -175,3 +175,8 @@ type Run struct {
 	LogLevel        string // debug, info, warn, error
 	LogFormat       string // json, text; empty: json, text on a terminal
 }
+
+// DrainBudget is what running attempts get of ShutdownTimeout: all but 3 s for the final commit and for leaving the group, and at least half.
+func (r *Run) DrainBudget() time.Duration {
+	return max(r.ShutdownTimeout-3*time.Second, r.ShutdownTimeout/2)
+}

@@ -72,9 +72,9 @@ func (p *parser) suggestion() string {
 // together looks at what only shows when several variables are seen at once.
 func (p *parser) together() {
 	c := &p.cfg
-	if c.Handler.Timeout > c.Run.ShutdownTimeout && !p.broken["HANDLER_TIMEOUT"] && !p.broken["SHUTDOWN_TIMEOUT"] {
-		p.note(slog.LevelInfo, "HANDLER_TIMEOUT", "%s is above SHUTDOWN_TIMEOUT, which is %s: a stop may cut attempts, which are then made again",
-			c.Handler.Timeout, c.Run.ShutdownTimeout)
+	if c.Handler.Timeout > c.Run.DrainBudget() && !p.broken["HANDLER_TIMEOUT"] && !p.broken["SHUTDOWN_TIMEOUT"] {
+		p.note(slog.LevelInfo, "HANDLER_TIMEOUT", "%s is above what SHUTDOWN_TIMEOUT, which is %s, leaves to attempts, %s: a stop may cut them, exit 4, and they are made again",
+			c.Handler.Timeout, c.Run.ShutdownTimeout, c.Run.DrainBudget())
 	}
 	if c.Delivery.MaxInFlight < c.Delivery.Concurrency && !p.broken["MAX_IN_FLIGHT"] && !p.broken["CONCURRENCY"] {
 		p.note(slog.LevelInfo, "MAX_IN_FLIGHT", "%d is below CONCURRENCY, which is %d: no more attempts than that run at once",

@@ -138,7 +138,7 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 	s.flow.mu.Lock()
 	s.flow.stopping = true
 	s.flow.mu.Unlock()
-	s.log.Info("stopping: no more records are taken in, running attempts end", slog.Duration("budget", drainBudget(s.cfg.Run.ShutdownTimeout)))
+	s.log.Info("stopping: no more records are taken in, running attempts end", slog.Duration("budget", s.cfg.Run.DrainBudget()))
 }
 
 func newMetrics(version string) *metrics.Metrics {
@@ -179,9 +179,3 @@ func (f *flow) cutAttempts() int {
 	defer f.mu.Unlock()
 	return f.cut
 }
-
-// reserve is kept back of SHUTDOWN_TIMEOUT for the final commit and for leaving the group.
-const reserve = 3 * time.Second
-
-// drainBudget is what running attempts get of SHUTDOWN_TIMEOUT: all but the reserve, and at least half.
-func drainBudget(shutdown time.Duration) time.Duration { return max(shutdown-reserve, shutdown/2) }
