@@ -105,6 +105,7 @@ type job struct {
 	failure  *failure  // set once the record is to be dead-lettered; then only that is tried
 	writes   int       // dead-letter writes tried
 	atOnce   bool      // the write runs in the slot of the attempt that failed
+	asked    bool      // it waits because the handler asked it to (Retry-After)
 	status   int       // of the last attempt
 	lastErr  string
 }

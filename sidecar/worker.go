@@ -76,7 +76,7 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 	} else {
 		j.requests-- // decided without a request
 	}
-	j.status, j.lastErr = res.Status, ""
+	j.status, j.lastErr, j.asked = res.Status, "", false
 	if res.Err != nil {
 		j.lastErr = res.Err.Error()
 		j.part.lastErr = j.lastErr
@@ -88,7 +88,7 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 	if res.Class == invoke.Done {
 		if f.breaker.succeeded() {
 			f.log.Warn("handler succeeded again: failures are acted on again", f.where(it)...)
-			f.lanes.Hurry(now)
+			f.hurry(now)
 		}
 	} else {
 		f.breaker.probed(now)
@@ -101,10 +101,23 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 		f.cutShort(it)
 		return false
 	case actRetry:
+		j.asked = res.HasRetryAfter
 		f.retry(it, now, d.wait, res)
 		return false
 	}
 	return f.failed(it, res, d, now)
+}
+
+// hurry lets the records that have waited for a broken handler come sooner now that it is right again: not before the shortest wait that the
+// user allows, and spread over as much again, so that they do not all come at once. A wait that the handler has asked for is kept, and so
+// is that of a dead letter: its target has said nothing.
+func (f *flow) hurry(now time.Time) {
+	f.lanes.Hurry(func(it *lanes.Item, due time.Time) time.Time {
+		if j := it.Note.(*job); j.asked || j.failure != nil {
+			return due
+		}
+		return now.Add(f.cfg.policy.initial + uniform(f.cfg.policy.initial))
+	})
 }
 
 // failed does what ON_FAILURE says, unless too many records in a row have failed for it to be about the record.

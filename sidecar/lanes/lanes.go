@@ -277,10 +277,10 @@ func (l *Lanes) Abandon(it *Item) bool {
 	return true
 }
 
-// Hurry makes every waiting head that is due later due at the given time.
-func (l *Lanes) Hurry(at time.Time) {
-	l.brisk.hurry(at)
-	l.slow.hurry(at)
+// Hurry makes waiting heads due sooner. It asks for each when that is, given when it is due so far; a later time changes nothing.
+func (l *Lanes) Hurry(sooner func(it *Item, due time.Time) time.Time) {
+	l.brisk.hurry(sooner)
+	l.slow.hurry(sooner)
 }
 
 // end gives the slot of a running item back and returns its lane, nil when the item does not run.

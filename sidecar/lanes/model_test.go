@@ -305,7 +305,7 @@ func (m *model) abandon(i int) {
 }
 
 func (m *model) hurry(at time.Time) {
-	m.l.Hurry(at)
+	m.l.Hurry(func(*Item, time.Time) time.Time { return at })
 	for _, ln := range m.lanes {
 		if ln.parked && !ln.running && ln.due.After(at) {
 			ln.due = at

@@ -341,11 +341,31 @@ func TestHurryWakesEveryWaitingLane(t *testing.T) {
 		b.Retry(b.Next(start), start.Add(time.Duration(10-i)*time.Minute), i%3 == 0)
 	}
 	soon := start.Add(90 * time.Second)
-	b.Hurry(soon)
+	b.Hurry(func(*Item, time.Time) time.Time { return soon })
 	at, _ := b.Wake()
 	want(t, "what was due sooner stays", at, start.Add(time.Minute))
 	b.idle(start)
 	want(t, "begun", len(b.all(soon)), 10)
+}
+
+func TestHurryAsksForEachHead(t *testing.T) {
+	b := newBench(t, ByKey, 1, limits(64))
+	b.add(0, keys("k", 10)...)
+	for range 10 {
+		b.Retry(b.Next(start), start.Add(time.Minute), false)
+	}
+	b.Hurry(func(it *Item, due time.Time) time.Time {
+		if it.Record.Offset%2 == 0 {
+			return due
+		}
+		return start.Add(time.Duration(10-it.Record.Offset) * time.Second) // the last one first
+	})
+	for _, offset := range []int64{9, 7, 5, 3, 1} {
+		now := start.Add(time.Duration(10-offset) * time.Second)
+		want(t, "hurried head", b.Next(now).Record.Offset, offset)
+		b.idle(now)
+	}
+	want(t, "begun when the others are due", len(b.all(start.Add(time.Minute))), 5)
 }
 
 func TestAbandonedAttemptGoesBackWhereItWas(t *testing.T) {

@@ -72,14 +72,14 @@ func (w waiting) swap(i, j int) {
 	w[i].place, w[j].place = i, j
 }
 
-// hurry makes every lane due at the given time at the latest.
-func (w waiting) hurry(at time.Time) {
+// hurry makes every lane due when it is told for its head, unless that is later.
+func (w waiting) hurry(sooner func(*Item, time.Time) time.Time) {
 	for _, ln := range w {
-		if ln.due.After(at) {
+		if at := sooner(ln.head, ln.due); ln.due.After(at) {
 			ln.due = at
 		}
 	}
-	for i := len(w)/2 - 1; i >= 0; i-- { // lanes that are now due at once may stand in the wrong order of arrival
+	for i := len(w)/2 - 1; i >= 0; i-- { // the order has changed, also among those that are now due at once
 		w.down(i)
 	}
 }
