@@ -191,6 +191,9 @@ type poster struct {
 	url     envconfig.Secret
 }
 
+// Close ends the idle connections.
+func (p poster) Close() { p.invoker.Close() }
+
 // Post sends one record and returns nil on a 2xx.
 func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter.Fact) error {
 	headers := make([]invoke.Header, len(facts))

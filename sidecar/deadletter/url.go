@@ -12,6 +12,8 @@ import (
 // them. It makes one request, returns nil for a 2xx and otherwise an error that names neither URL nor record.
 type Poster interface {
 	Post(ctx context.Context, rec *record.Record, facts []Fact) error
+	// Close ends the connections that wait for a further Post.
+	Close()
 }
 
 // URL is a dead-letter target behind HTTP.
@@ -35,8 +37,8 @@ func (u *URL) Write(ctx context.Context, l Letter) error {
 	return u.poster.Post(ctx, l.Record, facts)
 }
 
-// Close has nothing to end.
-func (u *URL) Close() {}
+// Close ends the idle connections.
+func (u *URL) Close() { u.poster.Close() }
 
 // escape percent-encodes what a header cannot hold. Our own facts need none; a redriven record's were written by somebody else.
 func escape(s string) string {
