@@ -169,20 +169,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-timer.C:
 		case <-r.Context().Done():
-			done()
-			return
+			cut(done)
 		}
 	case answer.Until != nil:
 		select {
 		case <-answer.Until:
 		case <-r.Context().Done():
-			done()
-			return
+			cut(done)
 		}
 	case answer.Hang:
 		<-r.Context().Done()
-		done()
-		return
+		cut(done)
 	}
 	if answer.Reset {
 		done()
@@ -204,6 +201,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	done()
 	w.WriteHeader(status)
 	_, _ = w.Write(answer.Body)
+}
+
+// cut ends a call whose client has gone or whose server goes down. Were it just to return, net/http would answer 200.
+func cut(done func()) {
+	done()
+	panic(http.ErrAbortHandler)
 }
 
 // reset ends the connection with a TCP reset instead of an answer.
