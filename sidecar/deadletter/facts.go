@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
 )
@@ -93,6 +94,15 @@ func appendFacts(to []record.Header, facts []Fact) []record.Header {
 	return to
 }
 
-// timestamp is that of the dead letter: the time of the failure. With the record's own an old record would be deleted by
-// retention as soon as it is written.
-func (l *Letter) timestamp() int64 { return l.FailedAt.UnixMilli() }
+// longAgo is how old a failure may be for its time to be that of the dead letter.
+const longAgo = time.Hour
+
+// timestamp is that of the dead letter: the time of the failure. With the record's own an old record would be deleted by retention as soon
+// as it is written; and so would be one whose target was out of order for as long as it keeps its records, which is why the letter of a
+// failure that is long ago has the time at which it is written.
+func (l *Letter) timestamp(now time.Time) int64 {
+	if now.Sub(l.FailedAt) > longAgo {
+		return now.UnixMilli()
+	}
+	return l.FailedAt.UnixMilli()
+}

@@ -83,9 +83,27 @@ kafka-sidecar.failed-at="2026-11-22T09:00:00.005Z"`
 	if h := headersOf(got); h != want {
 		t.Errorf("headers:\n%s\nwant:\n%s", h, want)
 	}
-	// With the record's own time retention could delete the letter at once.
-	if !got.Timestamp.Equal(l.FailedAt) {
-		t.Errorf("timestamp %s, want the time of failure %s", got.Timestamp, l.FailedAt)
+}
+
+// With the record's own time retention could delete the letter as soon as it is written, and so it could with that of a failure that was
+// a week ago when the target was mended.
+func TestDeadLetterHasTheTimeOfItsFailureUnlessThatIsLongAgo(t *testing.T) {
+	b := start(t)
+	topic := b.target(nil)
+	began := time.Now()
+	fresh, late := letter("k"), letter("k")
+	fresh.FailedAt, late.FailedAt = began.Add(-time.Minute).Truncate(time.Millisecond), began.Add(-8*24*time.Hour)
+	write(t, topic, fresh)
+	write(t, topic, late)
+	got := b.read(2)
+	if !got[0].Timestamp.Equal(fresh.FailedAt) {
+		t.Errorf("timestamp %s, want the time of failure %s", got[0].Timestamp, fresh.FailedAt)
+	}
+	if got[1].Timestamp.Before(began.Truncate(time.Millisecond)) {
+		t.Errorf("a letter that could be written only after 8 days has the timestamp %s: a topic that keeps its records for 7 days drops it", got[1].Timestamp)
+	}
+	if want := late.FailedAt.UTC().Format("2006-01-02T15:04:05"); !strings.Contains(headersOf(got[1]), want) {
+		t.Errorf("headers %s, want the time of failure %s", headersOf(got[1]), want)
 	}
 }
 

@@ -46,9 +46,10 @@ func (w *writer) run() {
 // large, or without a key for a compacted topic, must not fail the others.
 func (w *writer) deliver(batch []*pending) {
 	entries := make([]entry, len(batch))
+	now := time.Now()
 	for i, p := range batch {
 		l := &p.letter
-		entries[i] = entry{l.timestamp(), l.Record.Key, l.Record.Value, l.headers()}
+		entries[i] = entry{l.timestamp(now), l.Record.Key, l.Record.Value, l.headers()}
 	}
 	err := w.send(batch, entries)
 	var code kafka.Error
