@@ -23,7 +23,7 @@ import (
 const (
 	exitOK      = 0 // drained, or finished
 	exitFailure = 1 // what was needed could not be had
-	exitConfig  = 2 // the environment is wrong
+	exitConfig  = 2 // the environment is wrong; a crash of the Go runtime has this code, too, after a line that begins with "panic:" or "fatal error:"
 	exitStopped = 3 // ON_FAILURE=stop met a failed record
 	exitDrain   = 4 // the drain budget was exceeded, or a second signal came
 )
