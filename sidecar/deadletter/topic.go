@@ -83,7 +83,7 @@ func (t *Topic) Close() {
 func (t *Topic) Write(ctx context.Context, l Letter) error {
 	partition, err := t.partitionFor(ctx, l.Record.Key)
 	if err != nil {
-		return fmt.Errorf("write dead letter to topic %q: %w", t.cfg.Topic, err)
+		return fmt.Errorf("write dead letter to topic %q: %w", t.cfg.Topic, explain(err))
 	}
 	p := &pending{ctx: ctx, letter: l, done: make(chan error, 1)}
 	if err := t.enqueue(partition, p); err != nil {

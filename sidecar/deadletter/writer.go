@@ -85,6 +85,8 @@ func explain(err error) error {
 	switch {
 	case tooLarge(code):
 		return fmt.Errorf("the record is too large even without its own headers, raise max.message.bytes of the topic: %w", err)
+	case code == kafka.UnknownTopicOrPartition:
+		return fmt.Errorf("the topic does not exist any more, and is never created: %w", err)
 	case code == kafka.InvalidRecord:
 		return fmt.Errorf("the topic refuses the record, which a compacted topic does when there is no key: %w", err)
 	case code == kafka.TopicAuthorizationFailed:
