@@ -56,7 +56,11 @@ func (in *Intake) establish(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("commit the start positions of group %q: %w", in.cfg.GroupID, err)
 	default:
-		in.log.InfoContext(ctx, "new group: start positions committed",
+		level := slog.LevelInfo
+		if existing > 0 {
+			level = slog.LevelWarn // wanted for a new group, a loss for one whose offsets have expired: they look alike
+		}
+		in.log.Log(ctx, level, "new group: start positions committed",
 			slog.String("start_at", in.cfg.StartAt.String()), slog.Int64("existing_records_not_read", existing), slog.Int("partitions", len(commits)))
 	}
 	return nil
