@@ -174,3 +174,6 @@ func installTools() (classPath string, err error) {
 	}
 	return filepath.Join(home, "*"), nil
 }
+
+// ClassPath is Kafka's own jars, clients included, for a Java program of a test.
+func (c *Cluster) ClassPath() string { return c.in.classPath }
