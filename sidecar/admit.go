@@ -40,8 +40,10 @@ func (f *flow) Open(p intake.Partition) {
 	defer f.mu.Unlock()
 	f.close(p.ID, errLost)
 	ctx, cancel := context.WithCancelCause(context.Background())
+	account := ledger.New(p.Log, p.Start, p.Restored)
+	account.StartsUnder(p.Epoch)
 	f.parts[p.ID] = &partition{
-		id: p.ID, ledger: ledger.New(p.Log, p.Start, p.Restored), ctx: ctx, cancel: cancel,
+		id: p.ID, ledger: account, ctx: ctx, cancel: cancel,
 		committed: p.Start, room: make(chan struct{}, 1), metadataLimit: ledger.MaxMetadata,
 		ends: endsView{Ends: intake.Ends{Start: -1, Stable: -1, High: -1, Position: p.Start}},
 	}
@@ -196,12 +198,12 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 	return f.waitFor(ctx, rec.Partition, waitAdmit, func(p *partition) bool {
 		hash := f.cfg.laneHash(rec.Key)
 		if p.ledger.Settled(rec.Offset, rec.LeaderEpoch, hash) {
-			p.ledger.Advance(rec.Offset + 1)
+			p.ledger.Advance(rec.Offset+1, rec.LeaderEpoch)
 			f.metrics.Resumed()
 			return true
 		}
 		if _, skip := f.cfg.skip[rec.Partition][rec.Offset]; skip {
-			p.ledger.Advance(rec.Offset + 1)
+			p.ledger.Advance(rec.Offset+1, rec.LeaderEpoch)
 			f.log.Warn("record skipped by SKIP_RECORDS", slog.Int("partition", int(rec.Partition)), slog.Int64("offset", rec.Offset))
 			f.countSettled(outcomeSkipped)
 			return true
@@ -223,11 +225,11 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 }
 
 // Advance moves a partition's position past offsets that hold nothing for us.
-func (f *flow) Advance(id int32, next int64) {
+func (f *flow) Advance(id int32, next int64, epoch int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p := f.parts[id]; p != nil {
-		p.ledger.Advance(next)
+		p.ledger.Advance(next, epoch)
 	}
 }
 
@@ -284,7 +286,17 @@ func (f *flow) Stale(age time.Duration) []int32 {
 	return ids
 }
 
-// Lost counts what retention took.
+// Unsettled counts what was taken in and is not settled, from an offset on.
+func (f *flow) Unsettled(id int32, from int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.parts[id]; p != nil {
+		return p.ledger.UnsettledFrom(from)
+	}
+	return 0
+}
+
+// Lost counts what the log has no more.
 func (f *flow) Lost(id int32, records int64) {
 	f.metrics.Lost(records)
 	f.mu.Lock()

@@ -37,15 +37,18 @@ type Delivery interface {
 	HasRoom(partition int32, size int64) bool
 	// Admit takes a record in. Offsets ascend. It blocks while there is no room for it.
 	Admit(ctx context.Context, rec *record.Record) error
-	// Advance says that every offset below next has been admitted or holds no record for us.
-	Advance(partition int32, next int64)
+	// Advance says that every offset below next has been admitted or holds no record for us. epoch is the leader epoch of the batch
+	// that ends there, -1 when it is unknown.
+	Advance(partition int32, next int64, epoch int32)
 	// Fetched reports the ends of the log as of now.
 	Fetched(partition int32, ends Ends)
 	// Ends reports the ends of a log that is not being fetched; Start and Position are not set.
 	Ends(partition int32, ends Ends)
 	// Stale lists open partitions whose ends have not been reported for the given time.
 	Stale(age time.Duration) []int32
-	// Lost counts records that retention took before they were settled.
+	// Unsettled counts the records that were admitted and are not settled, from an offset on.
+	Unsettled(partition int32, from int64) int64
+	// Lost counts records that retention, or an election that rewrote the log, took before they were settled.
 	Lost(partition int32, records int64)
 	// Drain starts nothing new for the partitions, drops what only waits, and returns when their running attempts have ended;
 	// when ctx is done first they are cancelled.
@@ -65,6 +68,7 @@ type Partition struct {
 	ID       int32
 	Log      ledger.Identity
 	Start    int64       // the committed offset
+	Epoch    int32       // the leader epoch that was committed with it, -1 when it is unknown
 	Read     int64       // the first offset to read, above Start where retention took what lies between
 	Restored *ledger.Map // what the last commit says is settled beyond Start; nil when nothing
 	Lost     int64       // records that retention took, at most

@@ -59,6 +59,7 @@ func (f *fake) Open(p Partition) {
 	defer f.mu.Unlock()
 	f.note("open %d@%d read %d", p.ID, p.Start, p.Read)
 	f.parts[p.ID] = &fakePartition{Partition: p, ledger: ledger.New(p.Log, p.Start, p.Restored), next: p.Read}
+	f.parts[p.ID].ledger.StartsUnder(p.Epoch)
 }
 
 var errClosed = errors.New("partition is closed")
@@ -136,12 +137,12 @@ func (f *fake) Admit(ctx context.Context, rec *record.Record) error {
 	return nil
 }
 
-func (f *fake) Advance(id int32, next int64) {
+func (f *fake) Advance(id int32, next int64, epoch int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p := f.parts[id]; p != nil {
 		p.next = max(p.next, next)
-		p.ledger.Advance(next)
+		p.ledger.Advance(next, epoch)
 	}
 }
 
@@ -163,6 +164,12 @@ func (f *fake) Stale(time.Duration) (ids []int32) {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+func (f *fake) Unsettled(id int32, from int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.parts[id].ledger.UnsettledFrom(from)
 }
 
 func (f *fake) Lost(id int32, records int64) {

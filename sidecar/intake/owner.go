@@ -193,7 +193,7 @@ func (in *Intake) read(p Partition, a *assignment) {
 	in.delivery.Open(p)
 	if p.Lost > 0 {
 		in.delivery.Lost(p.ID, p.Lost)
-		in.delivery.Advance(p.ID, p.Read)
+		in.delivery.Advance(p.ID, p.Read, -1)
 	}
 	in.log.Info("partition opened", slog.Int("partition", int(p.ID)), slog.Int64("offset", p.Read), slog.Bool("map", p.Restored != nil))
 	if in.cfg.Paused {

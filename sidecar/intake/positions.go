@@ -158,7 +158,7 @@ func listAll(ctx context.Context, c *cluster.Cluster, topic cluster.Topic, times
 // It never answers with the end: a missing commit means that the partition came after the group's start, and a commit outside the
 // log means that retention or a truncation passed it; in both cases what exists and is not settled begins at the log start.
 func (in *Intake) position(ctx context.Context, id int32, topic cluster.Topic, c group.Committed, start, end int64) Partition {
-	fromStart := Partition{ID: id, Log: in.identity(topic, id), Start: start, Read: start}
+	fromStart := Partition{ID: id, Log: in.identity(topic, id), Start: start, Epoch: -1, Read: start}
 	log := in.log.With(slog.Int("partition", int(id)), slog.Int64("committed", c.Offset), slog.Int64("log_start", start), slog.Int64("log_end", end))
 	if c.Offset < 0 {
 		log.InfoContext(ctx, "partition has no commit: it is read from the log start")
@@ -169,13 +169,13 @@ func (in *Intake) position(ctx context.Context, id int32, topic cluster.Topic, c
 	case err == nil && m.TopicID() != ([16]byte{}) && topic.ID != ([16]byte{}) && m.TopicID() != topic.ID:
 		log.ErrorContext(ctx, "topic was deleted and created again since the last commit: it is read from its start")
 		return fromStart
-	case c.Offset > end:
+	case c.Offset > end && c.LeaderEpoch < 0: // with the epoch the leader can tell from where on it differs
 		log.ErrorContext(ctx, "commit lies beyond the end of the log, which was truncated: the partition is read from the log start")
 		return fromStart
 	case errors.Is(err, ledger.ErrDamaged):
 		log.WarnContext(ctx, "commit metadata is damaged and ignored: records settled beyond the commit are delivered again")
 	}
-	p := Partition{ID: id, Log: fromStart.Log, Start: c.Offset, Read: max(c.Offset, start)}
+	p := Partition{ID: id, Log: fromStart.Log, Start: c.Offset, Epoch: c.LeaderEpoch, Read: max(c.Offset, start)}
 	if err == nil && m.Matches(p.Log, c.Offset) {
 		p.Restored = m
 	}

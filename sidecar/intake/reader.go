@@ -21,6 +21,8 @@ type reader struct {
 	part Partition
 	log  *slog.Logger
 
+	lineage   lineage   // of what lies below next
+	verified  int32     // the leader epoch whose leader has what was read, -1 before the first
 	named     time.Time // when the leader named the preferred replica
 	hold      hold
 	next      int64 // next offset to fetch
@@ -35,7 +37,7 @@ type reader struct {
 // run reads until ctx is done. Trouble is waited out: nothing that a broker answers ends a reader.
 func (r *reader) run(ctx context.Context) {
 	defer r.disconnect()
-	r.next, r.preferred = r.part.Read, -1
+	r.begin(r.part)
 	for ctx.Err() == nil {
 		err := r.fetch(ctx)
 		if err == nil {
@@ -90,6 +92,9 @@ func (r *reader) fetch(ctx context.Context) error {
 	defer r.in.delivery.Release(r.part.ID)
 	epoch, err := r.connect(ctx)
 	if err != nil {
+		return err
+	}
+	if same, err := r.verify(ctx, epoch); err != nil || !same {
 		return err
 	}
 	res, buf, err := fetch.Do(ctx, r.conn, cfg.FetchMaxWait+cfg.SocketTimeout, fetch.Request{
@@ -167,7 +172,7 @@ func (r *reader) admitSome(ctx context.Context, res fetch.Response) (again bool,
 	defer r.hold.release()
 	defer d.Release()
 	for {
-		_, ok, err := d.NextBatch()
+		info, ok, err := d.NextBatch()
 		switch {
 		case errors.Is(err, fetch.ErrNoRoom): // another reader has the one large batch
 			d.Release()
@@ -176,9 +181,10 @@ func (r *reader) admitSome(ctx context.Context, res fetch.Response) (again bool,
 		case err != nil:
 			return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
 		case !ok:
-			r.advance(d.Position())
+			r.advance(d.Position(), d.Epoch())
 			return false, nil
 		}
+		r.lineage = r.lineage.add(info.LeaderEpoch, r.next)
 		for {
 			size, ok := d.PeekSize()
 			if !ok {
@@ -206,14 +212,16 @@ func (r *reader) admitSome(ctx context.Context, res fetch.Response) (again bool,
 		}
 		d.Release()
 		r.hold.release()
-		r.advance(d.Position())
+		r.advance(d.Position(), d.Epoch())
 	}
 }
 
-func (r *reader) advance(next int64) {
+// advance passes what holds nothing for us. epoch is that of the batch which ends before next, -1 when it is unknown.
+func (r *reader) advance(next int64, epoch int32) {
 	if next > r.next {
+		r.lineage = r.lineage.add(epoch, r.next)
 		r.next = next
-		r.in.delivery.Advance(r.part.ID, next)
+		r.in.delivery.Advance(r.part.ID, next, epoch)
 	}
 }
 
@@ -227,8 +235,10 @@ func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
 	if id, ours, none := r.in.topic.current().ID, r.part.Log.TopicID, [16]byte{}; id != none && ours != none && id != ours {
 		return -1, kafka.InconsistentTopicID
 	}
-	if r.preferred >= 0 && time.Since(r.named) > r.in.cfg.MetadataMaxAge {
-		r.preferred = -1 // the leader is asked again now and then: a follower that has stopped following says nothing of it
+	if r.preferred >= 0 && (epoch != r.verified || time.Since(r.named) > r.in.cfg.MetadataMaxAge) {
+		// The leader is asked again now and then: a follower that has stopped following says nothing of it. A new leader names only
+		// followers that have dropped what it does not have.
+		r.preferred = -1
 	}
 	if r.preferred >= 0 {
 		if follower, ok := r.in.cfg.Cluster.BrokerAddr(r.preferred); ok {
@@ -282,12 +292,13 @@ func (r *reader) outOfRange(ctx context.Context) error {
 		r.log.ErrorContext(ctx, "records were deleted by retention before they were read: reading goes on at the log start",
 			slog.Int64("records_lost", start-r.next), slog.Int64("offset", r.next), slog.Int64("log_start", start))
 		r.in.delivery.Lost(r.part.ID, start-r.next)
-		r.advance(start)
+		r.advance(start, -1)
+		r.lineage = nil // of what lies before it nothing remains
 		return nil
 	case r.next > end:
 		r.log.ErrorContext(ctx, "log was truncated below the position: the partition is read from the log start",
 			slog.Int64("offset", r.next), slog.Int64("log_end", end))
-		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Read: start})
+		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start})
 		return nil
 	}
 	// The leader that answered was behind, or has caught up since.
@@ -308,7 +319,7 @@ func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
 	if err != nil {
 		return err
 	}
-	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Read: start}
+	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start}
 	p.Log.TopicID = topic.ID
 	r.reopen(p)
 	return nil
@@ -316,8 +327,16 @@ func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
 
 func (r *reader) reopen(p Partition) {
 	r.disconnect()
-	r.part, r.next = p, p.Read
+	r.begin(p)
 	r.in.delivery.Open(p)
+}
+
+// begin sets the reader to where the reading of a partition begins.
+func (r *reader) begin(p Partition) {
+	r.part, r.next, r.preferred, r.verified, r.lineage = p, p.Read, -1, -1, nil
+	if p.Read == p.Start {
+		r.lineage = r.lineage.add(p.Epoch, 0)
+	}
 }
 
 // wait returns after d, or when ctx is done.

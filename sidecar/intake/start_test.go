@@ -67,10 +67,16 @@ func (f *firsts) all() []groupRequest {
 // commit sets the group's position from outside, while it has no members.
 func (w *world) commit(partition int32, offset int64, metadata string) {
 	w.t.Helper()
+	w.commitAt(partition, offset, -1, metadata)
+}
+
+// commitAt is commit with a leader epoch.
+func (w *world) commitAt(partition int32, offset int64, epoch int32, metadata string) {
+	w.t.Helper()
 	cl := w.client()
 	defer cl.Close()
 	var offsets kadm.Offsets
-	offsets.Add(kadm.Offset{Topic: testTopic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
+	offsets.Add(kadm.Offset{Topic: testTopic, Partition: partition, At: offset, LeaderEpoch: epoch, Metadata: metadata})
 	if err := kadm.NewClient(cl).CommitAllOffsets(w.t.Context(), testGroup, offsets); err != nil {
 		w.t.Fatal(err)
 	}

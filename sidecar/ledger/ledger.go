@@ -18,7 +18,7 @@ type Entry struct {
 	prev, next *Entry
 	offset     int64
 	lane       uint64
-	before     int32 // leader epoch of the last record before this one, -1 when unknown
+	before     int32 // leader epoch that the log was in where a commit of this offset would stand, -1 when unknown
 	settled    bool
 	behind     int64 // records settled between the previous unsettled entry and this one
 }
@@ -33,6 +33,7 @@ type Ledger struct {
 	unsettled  int
 	position   int64 // every offset below was taken, was settled before, or holds no record
 	epoch      int32 // highest leader epoch of the records taken or restored, -1 before the first
+	last       int32 // leader epoch of the last offset below the position, -1 when unknown
 	top        int64 // beyond it, up to the position, nothing is known to be settled
 	behind     int64 // records settled above the newest unsettled entry
 	beyond     int64 // records settled above the oldest unsettled entry
@@ -46,7 +47,7 @@ type Ledger struct {
 // Commit is what to write for the partition.
 type Commit struct {
 	Offset      int64
-	LeaderEpoch int32  // of the last record below Offset, -1 when unknown
+	LeaderEpoch int32  // an epoch that the log was in at Offset, or up to it; -1 when unknown
 	Metadata    string // ASCII; empty only when not even the identity fits
 	settles     uint64
 }
@@ -54,7 +55,7 @@ type Commit struct {
 // New opens the account of a partition at start, the committed offset. restored is the map that came with that very commit, or
 // nil; one that belongs to another log, another offset or a log without a topic id is ignored.
 func New(id Identity, start int64, restored *Map) *Ledger {
-	l := &Ledger{id: id, position: start, top: start, epoch: -1}
+	l := &Ledger{id: id, position: start, top: start, epoch: -1, last: -1}
 	if restored != nil && restored.Matches(id, start) {
 		l.restored = restored.forLanes(id.Lanes)
 		l.epoch = restored.epoch // until a higher one voids the map
@@ -64,6 +65,10 @@ func New(id Identity, start int64, restored *Map) *Ledger {
 	}
 	return l
 }
+
+// StartsUnder notes the leader epoch of the commit that the account begins with, -1 when it is unknown: as long as nothing beyond is
+// settled it is committed again.
+func (l *Ledger) StartsUnder(epoch int32) { l.last = epoch }
 
 // Settled says whether an earlier owner settled this record: the caller then calls Advance in place of Take. lane is the 48-bit hash of
 // its lane, 0 for a record that is a lane of its own.
@@ -78,7 +83,12 @@ func (l *Ledger) Take(offset int64, epoch int32, lane uint64) *Entry {
 		panic(fmt.Sprintf("ledger: offset %d is below the position %d", offset, l.position))
 	}
 	l.void(offset, epoch)
-	e := &Entry{offset: offset, lane: lane & laneMask, before: l.epoch, prev: l.tail, behind: l.behind}
+	e := &Entry{offset: offset, lane: lane & laneMask, before: l.last, prev: l.tail, behind: l.behind}
+	if offset > l.position {
+		// What lies between was compacted away and may have been of any epoch up to this one. A leader is asked where an epoch ends in
+		// its log, and too low an epoch ends below this offset without anything being wrong.
+		e.before = epoch
+	}
 	l.behind = 0
 	if l.tail == nil {
 		l.head = e
@@ -88,15 +98,16 @@ func (l *Ledger) Take(offset int64, epoch int32, lane uint64) *Entry {
 	l.tail = e
 	l.unsettled++
 	l.epoch = max(l.epoch, epoch)
-	l.Advance(offset + 1)
+	l.Advance(offset+1, epoch)
 	return e
 }
 
 // Advance moves the position to next: what lies below and was not taken is settled, be it that no record is there or that Settled
-// knows the one that is. Moving back is ignored.
-func (l *Ledger) Advance(next int64) {
+// knows the one that is. epoch is the leader epoch of the batch that ends there, -1 when unknown. Moving back is ignored.
+func (l *Ledger) Advance(next int64, epoch int32) {
 	if next > l.position {
-		l.position = next
+		l.void(l.position, epoch)
+		l.position, l.last = next, epoch
 		l.passRestored()
 	}
 }
@@ -146,6 +157,14 @@ func (l *Ledger) Position() int64 { return l.position }
 // Unsettled counts the records taken and not settled.
 func (l *Ledger) Unsettled() int { return l.unsettled }
 
+// UnsettledFrom counts the records taken and not settled at an offset and beyond it.
+func (l *Ledger) UnsettledFrom(offset int64) (n int64) {
+	for e := l.tail; e != nil && e.offset >= offset; e = e.prev {
+		n++
+	}
+	return n
+}
+
 // Oldest is the unsettled record with the lowest offset: the one that holds the commit.
 func (l *Ledger) Oldest() (*Entry, bool) { return l.head, l.head != nil }
 
@@ -158,7 +177,7 @@ func (l *Ledger) Unacked() int64 { return int64(l.settles - l.acked.settles) }
 // Commit is what to commit now, with at most maxChars characters of metadata, and whether it says more than the last
 // acknowledged one. It costs a walk over the unsettled records.
 func (l *Ledger) Commit(maxChars int) (Commit, bool) {
-	c := Commit{Offset: l.Committable(), LeaderEpoch: l.epoch, settles: l.settles}
+	c := Commit{Offset: l.Committable(), LeaderEpoch: l.last, settles: l.settles}
 	if l.head != nil {
 		c.LeaderEpoch = l.head.before
 	}

@@ -49,7 +49,7 @@ func TestCommitNeverPassesAnUnsettledRecord(t *testing.T) {
 	open := map[*Entry]bool{}
 	for i := range 5000 {
 		if r.IntN(3) > 0 {
-			l.Advance(l.Position() + r.Int64N(3))
+			l.Advance(l.Position()+r.Int64N(3), -1)
 			open[l.Take(l.Position(), 3, key(r.Uint64N(20)))] = true
 		} else {
 			for e := range open { // any order
@@ -79,9 +79,9 @@ func TestMarkersAndGapsHoldNothing(t *testing.T) {
 	if l.Committable() != 5 {
 		t.Fatalf("committable %d before a gap's end", l.Committable())
 	}
-	l.Advance(90) // a compacted gap and a marker
+	l.Advance(90, -1) // a compacted gap and a marker
 	l.Settle(e)
-	l.Advance(80) // never back
+	l.Advance(80, -1) // never back
 	if c := commit(t, l); c.Offset != 90 {
 		t.Fatalf("committed %d, want 90", c.Offset)
 	}
@@ -212,7 +212,7 @@ func TestRestoredKnowledgeIsCarriedOn(t *testing.T) {
 		var taken []*Entry
 		for i := range read {
 			if lane := key(uint64(i % 20)); l.Settled(i, 0, lane) {
-				l.Advance(i + 1)
+				l.Advance(i+1, -1)
 			} else {
 				taken = append(taken, l.Take(i, 0, lane))
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -149,6 +150,23 @@ func (m *Map) TopicID() [16]byte { return m.id.TopicID }
 // from the old one, so a map without one matches nothing. The way of making lanes may differ, see Identity.
 func (m *Map) Matches(id Identity, committedOffset int64) bool {
 	return m.id.TopicID != [16]byte{} && m.id.TopicID == id.TopicID && m.id.Partition == id.Partition && m.base == committedOffset
+}
+
+// Reach tells the offset below which the map speaks of records, and the highest leader epoch among them, -1 for none.
+func (m *Map) Reach() (horizon int64, epoch int32) { return m.horizon, m.epoch }
+
+// Until is the map without what it says of end and what lies beyond it.
+func (m *Map) Until(end int64) *Map {
+	if end >= m.horizon {
+		return m
+	}
+	short := *m
+	short.horizon = max(end, m.base)
+	n, _ := slices.BinarySearch(m.unsettled, short.horizon)
+	short.unsettled = m.unsettled[:n]
+	short.lanes = maps.Clone(m.lanes)
+	maps.DeleteFunc(short.lanes, func(_ uint64, first int64) bool { return first >= short.horizon })
+	return &short
 }
 
 // forLanes is the map as far as it can be read by one who makes lane hashes in the given way: where that is another way, its

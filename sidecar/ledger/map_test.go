@@ -86,7 +86,7 @@ func TestLaterEpochIsDeliveredAgain(t *testing.T) {
 		t.Fatal("the epoch is not compared")
 	}
 	l.Take(0, 3, 0)
-	l.Advance(2)
+	l.Advance(2, -1)
 	// From offset 2 on the log was rewritten. Two records are read, then a crash: the map carried on must not vouch for the
 	// rewritten records above, although the new ledger has seen their epoch.
 	l.Settle(l.Take(2, 4, 0))

@@ -79,13 +79,13 @@ func (m *model) start() *session {
 
 func (s *session) read() {
 	if s.at == len(s.log) {
-		s.l.Advance(s.end)
+		s.l.Advance(s.end, -1)
 		return
 	}
 	r := s.log[s.at]
 	s.at++
 	if s.next(2) == 0 {
-		s.l.Advance(r.offset)
+		s.l.Advance(r.offset, -1)
 	}
 	settled := s.l.Settled(r.offset, r.epoch, r.lane)
 	switch {
@@ -94,7 +94,7 @@ func (s *session) read() {
 	case !settled && s.exact && s.known[r.offset]:
 		s.t.Fatalf("offset %d is settled and would be delivered again", r.offset)
 	case settled:
-		s.l.Advance(r.offset + 1)
+		s.l.Advance(r.offset+1, -1)
 		s.known[r.offset] = true
 	default:
 		e := s.l.Take(r.offset, r.epoch, r.lane)
@@ -241,7 +241,7 @@ func FuzzParseMetadata(f *testing.F) {
 	for range 10 {
 		l := New(testID, r.Int64N(1<<40), nil)
 		for range 200 {
-			l.Advance(l.Position() + r.Int64N(50))
+			l.Advance(l.Position()+r.Int64N(50), -1)
 			if e := l.Take(l.Position(), 1, key(r.Uint64N(30))); r.IntN(4) > 0 {
 				l.Settle(e)
 			}
@@ -258,7 +258,7 @@ func FuzzParseMetadata(f *testing.F) {
 		if m, ok := parse(append(make([]byte, n%40), raw...)); ok {
 			l := New(m.id, m.base, m)
 			l.Settled(m.base, 0, 1)
-			l.Advance(m.base + 1)
+			l.Advance(m.base+1, -1)
 			if c, changed := l.Commit(full); changed {
 				if _, err := ParseMetadata(c.Metadata); c.Metadata != "" && err != nil {
 					t.Fatal(err)

@@ -51,10 +51,10 @@ func TestMapReachOfManyParkedKeys(t *testing.T) {
 		l := New(testID, 0, nil)
 		step := int64(250_000_000 / keys / 20)
 		for i := range keys * 20 {
-			l.Advance(int64(i)*step + r.Int64N(step))
+			l.Advance(int64(i)*step+r.Int64N(step), -1)
 			l.Take(l.Position(), 1, key(uint64(i/20+r.IntN(20)*keys/40)%uint64(keys)))
 		}
-		l.Advance(250_000_000)
+		l.Advance(250_000_000, -1)
 		l.Settle(l.Take(l.Position(), 1, 0))
 		m := parsed(t, commit(t, l).Metadata)
 		return m.horizon == l.Position()

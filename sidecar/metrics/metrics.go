@@ -46,7 +46,7 @@ func New(version string, outcomes []string) *Metrics {
 		}),
 		settled:          vec("settled_total", "Records settled, by outcome.", "outcome"),
 		resumed:          counter("resumed_total", "Records not delivered again after a restart or rebalance because the commit's map shows them settled."),
-		lost:             counter("records_lost_total", "Records that retention deleted before they were settled."),
+		lost:             counter("records_lost_total", "Records that retention deleted, or an unclean leader election took, before they were settled."),
 		commits:          vec("commits_total", "Commits of one partition, by result.", "result"),
 		rebalances:       counter("rebalances_total", "Rebalances of the group that this replica took part in."),
 		deadLetterErrors: counter("dead_letter_errors_total", "Dead-letter writes that failed and are tried again."),
@@ -79,7 +79,7 @@ func (m *Metrics) Settled(outcome string) { m.settled.WithLabelValues(outcome).I
 // Resumed counts one record that a former commit shows as settled.
 func (m *Metrics) Resumed() { m.resumed.Inc() }
 
-// Lost counts records that retention took.
+// Lost counts records that the log has no more and that were not settled.
 func (m *Metrics) Lost(n int64) { m.lost.Add(float64(n)) }
 
 // Commit counts the commit of one partition.

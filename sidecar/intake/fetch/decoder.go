@@ -39,6 +39,7 @@ type Decoder struct {
 	raw    []byte // from the open batch, or else the next one, on
 	first  bool   // no batch was complete yet
 	pos    int64
+	epoch  int32 // of the batch that holds the offset before pos, -1 when none was read here
 	filter filter
 	err    error
 
@@ -60,7 +61,7 @@ func NewDecoder(records []byte, o Options) *Decoder {
 	if o.MaxBatchBytes <= 0 || o.MaxBatchBytes > math.MaxInt32 {
 		o.MaxBatchBytes = math.MaxInt32
 	}
-	d := &Decoder{o: o, raw: records, first: true, pos: o.From}
+	d := &Decoder{o: o, raw: records, first: true, pos: o.From, epoch: -1}
 	if o.ReadCommitted {
 		d.filter = newFilter(o.Aborted)
 	}
@@ -70,6 +71,9 @@ func NewDecoder(records []byte, o Options) *Decoder {
 // Position is the next offset to fetch: one past the newest record that Next gave, or past everything up to there that holds no record to give. A
 // finished batch counts to its end, the compacted tail included. It never goes back.
 func (d *Decoder) Position() int64 { return d.pos }
+
+// Epoch is the leader epoch of the batch that the offset before Position belongs to; -1 while Position has not moved, or when the batch does not tell.
+func (d *Decoder) Epoch() int32 { return d.epoch }
 
 // NextBatch opens the next batch that reaches to From or beyond; false without an error is the end of the answer. While one is open it
 // gives that one again: a batch ends when Next has given its last record. The open batch may still turn out to hold no record from From on.
@@ -129,7 +133,7 @@ func (d *Decoder) Next() (*record.Record, bool, error) {
 	}
 	rec := d.next.record(d.o.Partition, d.batch.leaderEpoch)
 	d.ready, d.next = false, entry{}
-	d.pos = rec.Offset + 1
+	d.pos, d.epoch = rec.Offset+1, d.batch.leaderEpoch
 	if d.left == 0 {
 		d.finish()
 	}
@@ -179,7 +183,9 @@ func (d *Decoder) Release() int64 {
 
 // finish passes the current batch.
 func (d *Decoder) finish() {
-	d.pos = max(d.pos, d.batch.last+1)
+	if end := d.batch.last + 1; end > d.pos {
+		d.pos, d.epoch = end, d.batch.leaderEpoch
+	}
 	d.raw = d.raw[d.batch.size:]
 	d.close()
 }
