@@ -94,9 +94,9 @@ func TestALeaderIsAskedOnceWhetherItHasWhatWasRead(t *testing.T) {
 		s := w.start()
 		w.until(20*time.Second, "read", s.has(0, 3))
 		w.elect()
+		pass(time.Minute)
 		w.produce(0, 3)
 		w.until(20*time.Second, "read on", s.has(0, 6))
-		pass(time.Minute)
 		if len(*asked) != 2 || s.said("open") != 1 {
 			t.Fatalf("asked for %v; %q", *asked, s.calls)
 		}
@@ -162,6 +162,30 @@ func TestUnsettledRecordsThatAnElectionTookAreCounted(t *testing.T) {
 		w.elect()
 		w.until(20*time.Second, "begun at the commit", func() bool { return s.said("open 0@3 read 3") == 1 })
 		w.until(20*time.Second, "counted", func() bool { return s.part(0).lost == 6 })
+	})
+}
+
+func TestAMapIsNotBelievedFromWhereTheLogWasRewritten(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.epochEnds(func(epoch int32) (int32, int64, *kerr.Error) { return epoch, 6, nil })
+		s := w.prepare()
+		s.held = true
+		s.run(w)
+		w.until(20*time.Second, "opened", s.opened(0))
+		w.produce(0, 1)
+		w.until(20*time.Second, "read", s.has(0, 1))
+		s.with(func() { s.held = false })
+		w.produce(0, 9)
+		w.until(20*time.Second, "read", s.has(0, 10))
+		w.elect()
+		w.until(20*time.Second, "begun at the commit", func() bool { return s.said("open 0@0") == 2 })
+		m := s.part(0).Restored
+		if m == nil {
+			t.Fatal("what lies below is repeated")
+		}
+		if horizon, _ := m.Reach(); horizon != 6 {
+			t.Fatalf("records up to offset %d are called settled, of which those from 6 on are others now", horizon)
+		}
 	})
 }
 
