@@ -28,6 +28,8 @@ type Proxy struct {
 	cond  sync.Cond
 	conns map[*proxied]struct{}
 	holds []*Hold
+	lost  []kmsg.Key // connections that carry one of these go silent
+	seen  map[kmsg.Key]int
 	made  int // connections
 	cuts  []string
 	over  bool
@@ -41,7 +43,7 @@ func ProxiedReal(t testing.TB, o realkafka.Options, protocol string) (*Broker, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), listener: l, conns: map[*proxied]struct{}{}}
+	p := &Proxy{Addr: l.Addr().String(), listener: l, conns: map[*proxied]struct{}{}, seen: map[kmsg.Key]int{}}
 	p.cond.L = &p.mu
 	t.Cleanup(p.close)
 	o.Listeners = append(slices.Clone(o.Listeners), realkafka.Listener{Name: "PROXIED", Protocol: protocol, Port: l.Addr().(*net.TCPAddr).Port})
@@ -113,18 +115,46 @@ func (p *Proxy) Silence(apis ...kmsg.Key) (n int) {
 	return n
 }
 
-// Hold is a place in the conversation where a client is held.
+// Lose is Silence for all, the connections to come included, from the moment on at which they carry one of the requests. Pass ends it.
+func (p *Proxy) Lose(apis ...kmsg.Key) {
+	p.Silence(apis...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = apis
+}
+
+// Pass lets everything through again that was lost or silenced. What was held up arrives late, as with packets that are sent again.
+func (p *Proxy) Pass() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = nil
+	for c := range p.conns {
+		c.silent = false
+	}
+	p.cond.Broadcast()
+}
+
+// Passed is how many requests of a kind went through so far.
+func (p *Proxy) Passed(api kmsg.Key) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[api]
+}
+
+// Hold is a place in the conversation where clients are held.
 type Hold struct {
 	proxy    *Proxy
 	clientID string
 	api      kmsg.Key
 	answer   bool
-	nth      int
+	nth      int // 0: every one
+	to       int // how many have still to come until the nth
 	reached  bool
 	released bool
 }
 
 // HoldRequest holds the client's nth request of a kind back, before the broker has seen it, and with it everything after it on that connection.
+// No client id means any client, 0 every one of its requests.
 func (p *Proxy) HoldRequest(clientID string, api kmsg.Key, nth int) *Hold {
 	return p.hold(&Hold{proxy: p, clientID: clientID, api: api, nth: nth})
 }
@@ -137,6 +167,7 @@ func (p *Proxy) HoldAnswer(clientID string, api kmsg.Key, nth int) *Hold {
 func (p *Proxy) hold(h *Hold) *Hold {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	h.to = h.nth
 	p.holds = append(p.holds, h)
 	return h
 }
@@ -231,19 +262,27 @@ func (c *proxied) pass(frame []byte, answers bool) bool {
 		if !slices.Contains(c.carried, r.api) {
 			c.carried = append(c.carried, r.api)
 		}
+		c.silent = c.silent || slices.Contains(p.lost, r.api)
 	}
 	var held *Hold
 	for _, h := range p.holds {
-		if h.nth > 0 && h.clientID == r.clientID && h.api == r.api && h.answer == answers {
-			if h.nth--; h.nth == 0 {
-				h.reached, held = true, h
-			}
+		if h.api != r.api || h.answer != answers || h.clientID != "" && h.clientID != r.clientID {
+			continue
+		}
+		if h.to--; !h.released && (h.to == 0 || h.nth == 0) {
+			h.reached, held = true, h
 		}
 	}
 	for !c.ended && !p.over && (c.silent || held != nil && !held.released) {
 		p.cond.Wait()
 	}
-	return !c.ended && !p.over
+	if c.ended || p.over {
+		return false
+	}
+	if !answers {
+		p.seen[r.api]++
+	}
+	return true
 }
 
 // parseRequest reads the head of a request, whose beginning is the same in every version.
