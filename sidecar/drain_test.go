@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +122,30 @@ func TestNothingStartsWithoutALease(t *testing.T) {
 		pass(2 * time.Second)
 		if got := s.deliveredCount(); got != 2 {
 			t.Errorf("%d delivered once the lease was renewed, want 2", got)
+		}
+	})
+}
+
+func TestNothingIsMadeWhoseLeaseEndsJustBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		held := time.Now().Add(time.Minute)
+		s := newStage(t, func(c *flowConfig) {
+			c.limits.Concurrency = 1 // one worker, which asks
+			c.mayStart = func(now time.Time) bool {
+				return asked.Add(1) < 3 || now.After(held) // it runs out between the choice of the record and its request
+			}
+		})
+		defer s.end()
+		synctest.Wait() // it has asked once, in vain
+		s.admit(0, "a")
+		pass(30 * time.Second)
+		if got := s.deliveredCount(); got != 0 || asked.Load() < 3 {
+			t.Errorf("%d attempts were made after the lease had ended, it was looked at %d times", got, asked.Load())
+		}
+		pass(time.Minute)
+		if got := s.deliveredCount(); got != 1 {
+			t.Errorf("%d delivered once the lease was renewed, want 1", got)
 		}
 	})
 }

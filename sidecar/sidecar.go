@@ -53,7 +53,10 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, err
 	if s.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
 		return nil, err
 	}
-	if s.invoker, err = invoke.New(invokeConfig(cfg, s.metrics.SkippedHeader)); err != nil {
+	mayStart := func(now time.Time) bool { return s.intake.MayStart(now) }
+	attempts := invokeConfig(cfg, s.metrics.SkippedHeader)
+	attempts.MaySend = mayStart
+	if s.invoker, err = invoke.New(attempts); err != nil {
 		return nil, err
 	}
 	if s.attempts, err = s.watched(); err != nil {
@@ -63,7 +66,7 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, err
 		return nil, err
 	}
 	fc := flowSettings(cfg)
-	fc.mayStart = func(now time.Time) bool { return s.intake.MayStart(now) }
+	fc.mayStart = mayStart
 	s.flow = newFlow(fc, s.metrics, log)
 	ic := intakeConfig(cfg, s.cluster, log)
 	ic.LaneScheme = fc.laneScheme()

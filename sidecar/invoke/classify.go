@@ -3,6 +3,7 @@ package invoke
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,6 +160,9 @@ func (c *call) broken(err error) Result {
 	}
 	if c.Err() != nil {
 		return Result{Class: Retry, Code: codeTimeout, TimedOut: true, Err: errTimeout}
+	}
+	if errors.Is(err, errHeldBack) {
+		return Result{Class: Cancelled, Code: codeCancelled, Err: errHeldBack}
 	}
 	code, safe := explain(err)
 	return Result{Class: Retry, Code: code, Gateway: true, Err: safe}

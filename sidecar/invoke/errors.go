@@ -31,6 +31,7 @@ var (
 	errReset      = errors.New("handler closed the connection without an answer")
 	errMalformed  = errors.New("handler's answer is not HTTP/1.1")
 	errExchange   = errors.New("exchange with the handler failed")
+	errHeldBack   = errors.New("make attempt: it may not be sent any more")
 	errTombstone  = errors.New("record is a tombstone")
 	errNullKey    = errors.New("record has no key, which the sink needs")
 	errInvalidKey = errors.New("record's key is not valid UTF-8, which the sink needs")

@@ -75,6 +75,9 @@ type Config struct {
 
 	Concurrency int // most attempts at once: the size of the connection pool; default 64
 
+	// MaySend is asked before anything is written to a connection; after a no the attempt is Cancelled. nil: always.
+	MaySend func(now time.Time) bool
+
 	Now              func() time.Time // default time.Now
 	OnSkippedHeader  func()           // a record header was not forwarded: its name is no HTTP token
 	OnUnknownOutcome func()           // kafka-sidecar-outcome held none of its four values and was ignored
@@ -89,7 +92,7 @@ const (
 	Retry                      // to be tried again
 	Failed                     // trying again would not help
 	Drop                       // settled by a rule: the handler asked for it, or TOMBSTONES=skip
-	Cancelled                  // the context ended first; says nothing of the record
+	Cancelled                  // the context ended first, or MaySend said no; says nothing of the record
 )
 
 // String gives the class in lower case, as in logs.

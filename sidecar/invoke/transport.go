@@ -46,9 +46,13 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	}
 	// A connection that does not come up ends before the attempt does, so that it can be told from a slow handler.
 	connect := min(connectTimeout, cfg.Timeout/2)
+	dial := (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext
+	if cfg.MaySend != nil {
+		dial = guard(dial, cfg.MaySend)
+	}
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment, // leaves the loopback alone
-		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            dial,
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    connect,
 		MaxIdleConnsPerHost:    cfg.Concurrency,
