@@ -31,8 +31,11 @@ const maxCommitMetadata = 256 << 10
 //
 // Brokers do not know who owns a partition: a member's commit for another member's partition is accepted. So ownership is looked up together
 // with the generation, under one lock, at the time of the request, and once more when it is answered; and there is one commit at a time.
+// An offset belongs to the tenure in which Commit was called: a partition that was lost and given to us anew while a request waited for the
+// one before it may have been another's in between, whose later commit must stand.
 func (m *Member) Commit(ctx context.Context, offsets []Offset) (map[int32]error, error) {
 	results := make(map[int32]error, len(offsets))
+	held := m.tenures(offsets)
 	if err := m.takeTurn(ctx); err != nil {
 		fail(results, offsets, err)
 		return results, err
@@ -42,7 +45,7 @@ func (m *Member) Commit(ctx context.Context, offsets []Offset) (map[int32]error,
 	for rest := offsets; len(rest) > 0; {
 		var part []Offset
 		part, rest = split(rest)
-		if err := m.commitOwned(ctx, part, results); err != nil {
+		if err := m.commitOwned(ctx, part, held, results); err != nil {
 			failed = err
 			if ctx.Err() != nil {
 				fail(results, rest, err)
@@ -87,16 +90,16 @@ func split(offsets []Offset) (part, rest []Offset) {
 }
 
 // commitOwned makes one request, twice when the first met the wrong broker.
-func (m *Member) commitOwned(ctx context.Context, offsets []Offset, results map[int32]error) (err error) {
+func (m *Member) commitOwned(ctx context.Context, offsets []Offset, held map[int32]uint64, results map[int32]error) (err error) {
 	for range 2 {
-		id, mine, tenures := m.ours(offsets, results)
+		id, mine, while := m.ours(offsets, held, results)
 		if len(mine) == 0 {
 			return nil
 		}
 		var codes map[int32]int16
 		var moved bool
-		codes, moved, err = m.sendCommit(ctx, id, m.cfg.InstanceID, mine)
-		m.settleCommit(mine, tenures, codes, err, results)
+		codes, moved, err = m.sendWhile(ctx, while, id, mine)
+		m.settleCommit(mine, held, codes, err, results)
 		if !moved {
 			m.reportRefusal(id, codes)
 			return err
@@ -105,23 +108,50 @@ func (m *Member) commitOwned(ctx context.Context, offsets []Offset, results map[
 	return err
 }
 
-// ours picks what we own, with the identity to commit it under and the tenures under which it is owned.
-func (m *Member) ours(offsets []Offset, results map[int32]error) (id identity, mine []Offset, tenures []uint64) {
+// tenures notes under which tenure each partition is ours; one that is not has none.
+func (m *Member) tenures(offsets []Offset) map[int32]uint64 {
+	held := make(map[int32]uint64, len(offsets))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, o := range offsets {
-		tenure, owned := m.parts.owned(o.Partition)
+		if tenure, owned := m.parts.owned(o.Partition); owned {
+			held[o.Partition] = tenure
+		}
+	}
+	return held
+}
+
+// still says whether a partition is ours under a tenure of before. It is called with mu held.
+func (m *Member) still(p int32, held map[int32]uint64) bool {
+	before, had := held[p]
+	tenure, owned := m.parts.owned(p)
+	return had && owned && tenure == before
+}
+
+// ours picks what we own as we did when the commit was asked for, with the identity to commit it under and the context of the membership.
+func (m *Member) ours(offsets []Offset, held map[int32]uint64, results map[int32]error) (id identity, mine []Offset, while context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range offsets {
 		switch {
-		case !owned || m.settled.generation < 0:
+		case !m.still(o.Partition, held) || m.settled.generation < 0:
 			results[o.Partition] = ErrNotOwned
 		case len(o.Metadata) > math.MaxInt16: // the protocol has no way to say it
 			results[o.Partition] = kafka.OffsetMetadataTooLarge
 		default:
 			mine = append(mine, o)
-			tenures = append(tenures, tenure)
 		}
 	}
-	return m.settled, mine, tenures
+	return m.settled, mine, m.membership
+}
+
+// sendWhile is sendCommit that ends with the membership: a request without an answer is sent twice, and the second time must not come after
+// the loss. Nor must what follows wait for an answer that is of no use any more.
+func (m *Member) sendWhile(ctx, while context.Context, id identity, offsets []Offset) (codes map[int32]int16, moved bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(while, func() { cancel(ErrLost) })()
+	return m.sendCommit(ctx, id, m.cfg.InstanceID, offsets)
 }
 
 // sendCommit sends one OffsetCommit. moved says that the broker, or all that is left of it, is not the coordinator.
@@ -141,14 +171,13 @@ func (m *Member) sendCommit(ctx context.Context, id identity, instanceID string,
 
 // settleCommit writes down what became of each offset. What was lost while the request was under way was not committed as far as the caller
 // is concerned: the next owner may or may not see it.
-func (m *Member) settleCommit(mine []Offset, tenures []uint64, codes map[int32]int16, err error, results map[int32]error) {
+func (m *Member) settleCommit(mine []Offset, held map[int32]uint64, codes map[int32]int16, err error, results map[int32]error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, o := range mine {
-		tenure, owned := m.parts.owned(o.Partition)
+	for _, o := range mine {
 		code, answered := codes[o.Partition]
 		switch {
-		case !owned || tenure != tenures[i]:
+		case !m.still(o.Partition, held):
 			results[o.Partition] = ErrNotOwned
 		case err != nil:
 			results[o.Partition] = err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +112,78 @@ func TestCommitThatLostItsConnectionIsNotOwnedAfterALoss(t *testing.T) {
 		w.until(time.Minute, "lost", func() bool { return a.said("lost") == 1 })
 		if results, err := a.member.Commit(t.Context(), []Offset{offset(0, 5)}); err != nil || !errors.Is(results[0], ErrNotOwned) {
 			t.Fatal(results, err)
+		}
+	})
+}
+
+// commits counts the OffsetCommit requests that arrive.
+func (w *world) commits() *atomic.Int32 {
+	var n atomic.Int32
+	w.kafka.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.KeepControl()
+		n.Add(1)
+		return nil, nil, false
+	})
+	return &n
+}
+
+// What was settled under one assignment is not committed under the next: in between the partition may have been another member's, who has
+// committed more. Brokers take such a commit, it has the newest generation.
+func TestCommitDoesNotOutliveItsAssignment(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		a := w.start("a")
+		w.until(10*time.Second, "balanced", w.balanced(2, a))
+		sent := w.commits()
+		w.swallow(kmsg.OffsetFetch, 1) // whoever commits meanwhile waits for its turn
+		read := make(chan error)
+		go func() {
+			_, err := a.member.Committed(context.Background(), []int32{0})
+			read <- err
+		}()
+		pass(time.Second)
+		done := make(chan map[int32]error)
+		go func() {
+			results, _ := a.member.Commit(context.Background(), []Offset{offset(0, 5)})
+			done <- results
+		}()
+		w.answerBeats(illegalGeneration, 1)
+		w.until(4*time.Second, "lost and given back", func() bool { return a.said("lost") == 1 && a.said("assigned") == 2 })
+		if results := <-done; !errors.Is(results[0], ErrNotOwned) || sent.Load() != 0 {
+			t.Errorf("a commit of the assignment before was sent %d times under the new one: %v", sent.Load(), results)
+		}
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
+		if results, err := a.member.Commit(t.Context(), []Offset{offset(0, 6)}); err != nil || results[0] != nil || sent.Load() != 1 {
+			t.Fatal(results, err)
+		}
+	})
+}
+
+// A request without an answer is sent again over a new connection, but not after the loss of what it commits; and what is given to us next does
+// not wait for it.
+func TestCommitIsNotSentAgainAfterALoss(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		a := w.start("a")
+		w.until(10*time.Second, "balanced", w.balanced(2, a))
+		w.swallow(kmsg.OffsetCommit, 1)
+		done := make(chan map[int32]error)
+		go func() {
+			results, _ := a.member.Commit(context.Background(), []Offset{offset(0, 5)})
+			done <- results
+		}()
+		pass(time.Second)
+		sent := w.commits()
+		w.answerBeats(illegalGeneration, 1)
+		w.until(4*time.Second, "lost", func() bool { return a.said("lost") == 1 })
+		begin := time.Now()
+		if results := <-done; !errors.Is(results[0], ErrNotOwned) || time.Since(begin) > 100*time.Millisecond {
+			t.Errorf("the commit went on for %s after the loss: %v", time.Since(begin), results)
+		}
+		w.until(4*time.Second, "given back", func() bool { return a.said("assigned") == 2 })
+		pass(time.Minute)
+		if n := sent.Load(); n != 0 {
+			t.Errorf("the commit was sent again after the loss, %d times", n)
 		}
 	})
 }

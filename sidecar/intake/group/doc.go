@@ -32,7 +32,8 @@
 //   - the topic watcher (watch.go);
 //   - a drain for each Owner.Revoke, which reports its return.
 //
-// Commits and offset fetches run on their callers' goroutines, one at a time, on the connection commits, under the token in turn. Calls of the
+// Commits and offset fetches run on their callers' goroutines, one at a time, on the connection commits, under the token in turn. A commit
+// belongs to the assignment under which it was asked for, and ends with the membership. Calls of the
 // Owner for one partition are strictly ordered: Assigned, then either Lost, or Revoke and its return; an assignment of a partition whose
 // Revoke has not returned waits for it. A partition that is lost while its Revoke runs gets no Lost: the Revoke's context ends with the cause
 // [ErrLost] instead.

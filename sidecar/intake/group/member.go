@@ -42,7 +42,10 @@ type Member struct {
 	id      identity // for heartbeats: since the last answered join
 	settled identity // for commits: since the last assignment; generation -1: none
 	parts   holdings
-	topic   *cluster.Topic // as last seen
+	// membership ends when everything is lost, which begins another one.
+	membership    context.Context
+	endMembership context.CancelFunc
+	topic         *cluster.Topic // as last seen
 
 	lastHeard atomic.Int64 // ns since 1970
 	turned    atomic.Int64 // ns since 1970, when the loop last went round
@@ -79,6 +82,7 @@ func New(cfg Config, owner Owner) *Member {
 		drains: map[*drain]struct{}{},
 		want:   "start",
 	}
+	m.membership, m.endMembership = context.WithCancel(context.Background())
 	m.log = cfg.Logger.With(slog.String("group", cfg.GroupID))
 	m.joins, m.beats, m.commits = &link{m: m}, &link{m: m}, &link{m: m}
 	return m
@@ -220,6 +224,8 @@ func (m *Member) lose(ctx context.Context, reason string) {
 	m.mu.Lock()
 	lost := m.parts.lose()
 	m.settled = nobodyYet
+	m.endMembership()
+	m.membership, m.endMembership = context.WithCancel(context.Background())
 	m.mu.Unlock()
 	m.lease.close()
 	m.recheck, m.preparing, m.leader, m.freed = time.Time{}, false, false, nil
