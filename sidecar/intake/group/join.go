@@ -42,7 +42,8 @@ func (m *Member) startRound(ctx context.Context, reason string) {
 	m.mu.Lock()
 	r := &round{
 		reason: reason, member: m.id.member, done: make(chan struct{}),
-		ask: subscription{topic: m.cfg.Topic, owned: m.parts.claims(), generation: m.settled.generation, leaving: m.leaving},
+		// A static member stops without leaving: its partitions wait for it, and what a rebalance gives it now is what it finds when it is back.
+		ask: subscription{topic: m.cfg.Topic, owned: m.parts.claims(), generation: m.settled.generation, leaving: m.leaving && m.cfg.InstanceID == ""},
 	}
 	m.mu.Unlock()
 	ctx, r.cancel = context.WithCancel(ctx)

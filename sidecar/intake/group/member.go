@@ -316,13 +316,19 @@ func (m *Member) settle(ctx context.Context, r *round, o outcome) {
 		added, revoked = m.parts.take(o.assignment.partitions)
 	}
 	m.mu.Unlock()
+	back := m.cfg.InstanceID != "" && !m.everSettled
 	m.asked, m.everSettled, m.preparing, m.failures, m.calm = false, true, false, 0, o.sent
 	m.leader, m.basis, m.doubted, m.recheck = o.leader, o.assignment.basis, false, time.Time{}
 	if m.basis.withheld > 0 {
-		// Their owners join again when they have let go. One that dies meanwhile and comes back under its static id does not; so somebody looks.
-		m.recheck = now.Add(m.cfg.RebalanceTimeout)
-		if !m.leader {
-			m.recheck = m.recheck.Add(m.cfg.RebalanceTimeout / 2)
+		// Their owners join again when they have let go. One that ends meanwhile and comes back under its static id is answered with its former
+		// assignment and wakes nobody; so it looks at once, since it may be the one that all wait for, and the others do some time later.
+		switch {
+		case back:
+			m.recheck = now
+		case m.leader:
+			m.recheck = now.Add(m.cfg.RebalanceTimeout)
+		default:
+			m.recheck = now.Add(m.cfg.RebalanceTimeout * 3 / 2)
 		}
 	}
 	m.freed = slices.DeleteFunc(m.freed, func(p int32) bool { return slices.Contains(o.assignment.partitions, p) })
