@@ -15,6 +15,9 @@ import (
 	"github.com/kafka-sidecar/kafka-sidecar/tests/realkafka"
 )
 
+// GroupKeys are the requests that go to a group's coordinator alone.
+var GroupKeys = []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch}
+
 // Proxy stands between sidecars and a real broker. It understands as much of the protocol as it takes to tell requests apart, so that a test
 // can hold one of them back, let connections of one purpose go silent, and see who ends a connection. It does not speak TLS.
 type Proxy struct {
