@@ -49,12 +49,15 @@ func New(cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Close ends the shared connection and every lookup under way. Connections from Dial and DialAny stay with their owners.
+// Close ends the shared connection, every lookup under way and the source of tokens. Connections from Dial and DialAny stay with their owners.
 func (c *Cluster) Close() {
 	c.close(errClosed)
 	c.turn <- struct{}{}
 	defer func() { <-c.turn }()
 	c.drop()
+	if tokens := c.cfg.Security.Tokens; tokens != nil {
+		tokens.Close()
+	}
 }
 
 // drop closes the shared connection; the caller holds the turn.

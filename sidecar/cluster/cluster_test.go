@@ -381,7 +381,7 @@ func TestEveryMistakeOfTheConfigurationIsFoundAtOnce(t *testing.T) {
 	want := "configure cluster: " + strings.Join([]string{
 		`bootstrap.servers: "b" is not host:port`, `bootstrap.servers: ":1" is not host:port`, `unknown network "udp"`,
 		"timeouts and receive.message.max.bytes must be positive",
-		`sasl.mechanism: "GSSAPI" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512`,
+		`sasl.mechanism: "GSSAPI" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER`,
 		"ssl.certificate.location and ssl.key.location go together", "ssl.keystore.location excludes ssl.certificate.location",
 	}, "\n")
 	if err == nil || err.Error() != want {

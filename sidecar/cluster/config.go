@@ -53,8 +53,10 @@ type Security struct {
 	CipherSuites []uint16
 	Curves       []uint16 // tls.CurveID
 
-	Mechanism          string // "" (no SASL), PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+	Mechanism          string // "" (no SASL), PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
 	Username, Password Material
+	Tokens             TokenSource // of OAUTHBEARER; the cluster closes it
+	Extensions         []Extension // of OAUTHBEARER
 }
 
 // Material is text given by value or by file; at most one is set, the zero value means none. It never prints its value.
@@ -136,14 +138,8 @@ func (c Config) validate() error {
 		wrong = append(wrong, errors.New("timeouts and receive.message.max.bytes must be positive"))
 	}
 	s := c.Security
-	switch s.Mechanism {
-	case "":
-	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
-		if s.Username == (Material{}) || s.Password == (Material{}) {
-			wrong = append(wrong, fmt.Errorf("sasl.mechanism %s needs sasl.username and sasl.password", s.Mechanism))
-		}
-	default:
-		wrong = append(wrong, fmt.Errorf("sasl.mechanism: %q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", s.Mechanism))
+	if err := s.validateLogin(); err != nil {
+		wrong = append(wrong, err)
 	}
 	if (s.Certificate == Material{}) != (s.Key == Material{}) {
 		wrong = append(wrong, errors.New("ssl.certificate.location and ssl.key.location go together"))

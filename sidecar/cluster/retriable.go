@@ -65,6 +65,7 @@ func Retriable(err error) bool {
 	var record tls.RecordHeaderError
 	var network *net.OpError // net.Error would take any errno, a missing file's too
 	var name *net.DNSError
+	var self interface{ Heals() bool } // what knows of itself: a token endpoint's refusal
 	switch {
 	case err == nil:
 		return false
@@ -80,6 +81,8 @@ func Retriable(err error) bool {
 	case errors.As(err, &code):
 		_, ok := heals[code]
 		return ok
+	case errors.As(err, &self):
+		return self.Heals()
 	case errors.As(err, &certificate), errors.As(err, &record), isAlert(err):
 		return false
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed), hungUp(err):

@@ -48,7 +48,7 @@ func (s *Security) mechanism(user, password string) (sasl.Mechanism, error) {
 // authenticate runs the SASL exchange (KIP-43, KIP-152) and notes when the session ends (KIP-368).
 func (c *Conn) authenticate(ctx context.Context, timeout time.Duration, s *Security) error {
 	c.phase = authenticating
-	user, password, err := s.credentials()
+	m, err := s.login(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,10 +58,6 @@ func (c *Conn) authenticate(ctx context.Context, timeout time.Duration, s *Secur
 			err = fmt.Errorf("%w (hint: %s)", err, hint)
 		}
 		return err
-	}
-	m, err := s.mechanism(user, password)
-	if err != nil {
-		return fail(err, "")
 	}
 	// The handshake's version 0 would be followed by bare tokens without a frame; every broker that we can use speaks version 1.
 	if v, _ := c.MaxVersion(protocol.SaslHandshake); v < 1 {
@@ -94,7 +90,7 @@ func (c *Conn) authenticate(ctx context.Context, timeout time.Duration, s *Secur
 				// Brokers before 1.0, and some that only speak Kafka's protocol, hang up on wrong credentials. So does one that is
 				// shutting down: the code says what is likely, the cause keeps the error retriable.
 				err = fmt.Errorf("%w: %w", kafka.SASLAuthenticationFailed, err)
-				hint = "the broker hung up without a reason; check sasl.username, sasl.password and sasl.mechanism"
+				hint = "the broker hung up without a reason; " + m.hint
 			}
 			return fail(err, hint)
 		}
@@ -102,16 +98,17 @@ func (c *Conn) authenticate(ctx context.Context, timeout time.Duration, s *Secur
 		if said.ErrorCode != 0 {
 			err := error(kafka.Error(said.ErrorCode))
 			if said.ErrorMessage != "" {
-				err = fmt.Errorf("%w: %s", err, redact(said.ErrorMessage, password))
+				err = fmt.Errorf("%w: %s", err, redact(said.ErrorMessage, m.secret))
 			}
-			return fail(err, "check sasl.username, sasl.password and sasl.mechanism")
+			s.refused(m)
+			return fail(err, m.hint)
 		}
 		if ms := said.SessionLifetimeMs; ms > 0 && ms < math.MaxInt64/int64(time.Millisecond) {
 			c.lives(sent, time.Duration(ms)*time.Millisecond)
 		}
 		if done, token, err = conversation.Next(ctx, said.AuthBytes); err != nil {
 			// SCRAM proves both sides: either our password is wrong, or this is not the broker that it says it is.
-			return fail(fmt.Errorf("%w: %s", kafka.SASLAuthenticationFailed, redact(err.Error(), password)), "check sasl.username, sasl.password and sasl.mechanism")
+			return fail(fmt.Errorf("%w: %s", kafka.SASLAuthenticationFailed, redact(err.Error(), m.secret)), m.hint)
 		}
 	}
 	return nil

@@ -67,17 +67,21 @@ func verifyChain(roots *x509.CertPool, state tls.ConnectionState) error {
 }
 
 // roots gives nil for the system's.
-func (s *Security) roots() (*x509.CertPool, error) {
-	if s.CA == (Material{}) {
+func (s *Security) roots() (*x509.CertPool, error) { return Roots(s.CA, "ssl.ca") }
+
+// Roots reads authorities, from a value, a file, or a folder of *.pem and *.crt; nil, the system's, where there are none. option is what the
+// names of the two options begin with.
+func Roots(ca Material, option string) (*x509.CertPool, error) {
+	if ca == (Material{}) {
 		return nil, nil
 	}
-	files := []Material{s.CA}
-	if info, err := os.Stat(s.CA.File); s.CA.File != "" && err == nil && info.IsDir() {
+	files := []Material{ca}
+	if info, err := os.Stat(ca.File); ca.File != "" && err == nil && info.IsDir() {
 		files = nil
 		for _, pattern := range []string{"*.pem", "*.crt"} {
-			names, err := filepath.Glob(filepath.Join(s.CA.File, pattern))
+			names, err := filepath.Glob(filepath.Join(ca.File, pattern))
 			if err != nil {
-				return nil, fmt.Errorf("list ssl.ca.location: %w", err)
+				return nil, fmt.Errorf("list %s.location: %w", option, err)
 			}
 			for _, name := range names {
 				files = append(files, Material{File: name})
@@ -88,12 +92,12 @@ func (s *Security) roots() (*x509.CertPool, error) {
 	for _, f := range files {
 		text, err := f.read()
 		if err != nil {
-			return nil, fmt.Errorf("read ssl.ca.location: %w", err)
+			return nil, fmt.Errorf("read %s.location: %w", option, err)
 		}
 		found = pool.AppendCertsFromPEM([]byte(text)) || found
 	}
 	if !found {
-		return nil, errors.New("read ssl.ca.location or ssl.ca.pem: it holds no PEM certificate")
+		return nil, fmt.Errorf("read %[1]s.location or %[1]s.pem: it holds no PEM certificate", option)
 	}
 	return pool, nil
 }
