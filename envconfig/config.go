@@ -87,9 +87,32 @@ type Security struct {
 	SkipHostname       bool // ssl.endpoint.identification.algorithm=none
 	CipherSuites       []uint16
 	Curves             []uint16 // tls.CurveID
-	Mechanism          string   // "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+	Mechanism          string   // "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
 	Username, Password SecretRef
+	OAuth              OAuth // with OAUTHBEARER
 }
+
+// OAuth is where the tokens of OAUTHBEARER come from: a token endpoint, or AWS's IAM.
+type OAuth struct {
+	TokenURL, ClientID, ClientSecret SecretRef
+	Scope                            string
+	CA                               PEM // of the token endpoint; empty: system roots
+	MSK                              MSK
+	Extensions                       []Extension
+}
+
+// MSK is who we are in AWS's IAM for Amazon MSK; the zero value means that tokens come from a token endpoint.
+type MSK struct {
+	Region  string
+	Profile string // of AWS's shared files; empty: AWS's usual search
+	Role    AWSRole
+}
+
+// AWSRole is a role that is assumed; the zero value means none.
+type AWSRole struct{ ARN, SessionName, ExternalID string }
+
+// Extension is a name and a value that a broker gets beside the token.
+type Extension struct{ Name, Value string }
 
 // Format is what the body of a request holds.
 type Format string

@@ -15,7 +15,6 @@ const (
 	apply  class = iota // honoured
 	ignore              // accepted; noted where the value is not librdkafka's default
 	refuse              // a mistake where the value is not librdkafka's default
-	later               // refuse, since a later version will honour it
 )
 
 // option is one row of the table: what we do with one of librdkafka's names.
@@ -114,6 +113,8 @@ func (p *parser) level(settings []setting, lenient bool) map[*option]setting {
 			s.ref.bind(s.option)
 		}
 		switch other, twice := level[s.option]; {
+		case lenient && slices.Contains(truststore, s.name):
+			p.note(slog.LevelWarn, s.variable, "%s has no effect: a Java truststore is not read; unless the broker's certificate is signed by a public authority, give the authorities as PEM in ssl.ca.location", s.of())
 		case lenient && foreign(s.name, s.option):
 			p.note(slog.LevelInfo, s.variable, "%s has no effect: it is for producers, for Java clients or for a schema registry", s.of())
 		case s.option == nil:
@@ -169,12 +170,16 @@ var javaOnly = []string{
 	"basic.auth.", "schema.registry.", "confluent.", "metrics.", "metric.reporters", "key.deserializer", "key.deserializer.", "value.deserializer",
 	"value.deserializer.", "key.serializer", "value.serializer", "auto.register.schemas", "use.latest.version", "specific.avro.reader",
 	"default.api.timeout.ms", "request.timeout.ms", "exclude.internal.topics", "interceptor.classes", "security.providers",
-	"auto.include.jmx.reporter", "share.auto.offset.reset", "sasl.login.", "sasl.client.callback.handler.class", "sasl.kerberos.ticket.renew.jitter",
+	"auto.include.jmx.reporter", "share.auto.offset.reset", "sasl.login.", "sasl.oauthbearer.jwt.", "sasl.oauthbearer.jwks.", "sasl.oauthbearer.expected.",
+	"sasl.oauthbearer.clock.skew.seconds", "sasl.oauthbearer.scope.claim.name", "sasl.client.callback.handler.class", "sasl.kerberos.ticket.renew.jitter",
 	"sasl.kerberos.ticket.renew.window.factor", "ssl.truststore.", "ssl.keystore.type", "ssl.protocol", "ssl.enabled.protocols", "ssl.provider",
 	"ssl.keymanager.algorithm", "ssl.trustmanager.algorithm", "ssl.secure.random.implementation", "ssl.engine.factory.class",
 	"transaction.two.phase.commit.enable", "max.block.ms", "max.request.size", "buffer.memory", "send.buffer.bytes", "receive.buffer.bytes",
 	"partitioner.class", "internal.leave.group.on.close", "bearer.auth.", "client.id.prefix", "avro.",
 }
+
+// truststore are the names by which Java's clients are told whom to trust: who only drops them may trust nobody.
+var truststore = []string{"ssl.truststore.location", "ssl.truststore.certificates"}
 
 // foreign says whether a .properties file may hold the name for others than a consumer of ours.
 func foreign(name string, o *option) bool {

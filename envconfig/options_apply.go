@@ -85,6 +85,8 @@ type applied struct {
 	source   string // variable that set the protocol in front of the brokers
 	refresh  int64  // topic.metadata.refresh.interval.ms
 	debug    bool
+	oidc     bool // sasl.oauthbearer.method
+	mskIAM   bool // the mechanism is AWS_MSK_IAM, or sasl.oauthbearer.config names the provider
 }
 
 // given tells the setting of an option that some level set.
@@ -172,8 +174,6 @@ func (a *applied) one(o *option, s setting) {
 		o.apply(a, v)
 	case o.Class == ignore && (o.Always || !standard):
 		p.note(slog.LevelInfo, s.variable, "%s has no effect: %s", s.of(), o.Effect)
-	case o.Class == later && !standard:
-		p.fail(s.variable, "%s is not built yet in this version (%s); leave it out", s.of(), o.Effect)
 	case o.Class == refuse && !standard:
 		p.fail(s.variable, "%s cannot be honoured: %s; leave it out", s.of(), o.Effect)
 	}

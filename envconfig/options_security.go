@@ -3,11 +3,9 @@ package envconfig
 import "strings"
 
 const (
-	openSSL    = "it belongs to OpenSSL, which is not used"
-	kerberos   = "Kerberos (GSSAPI) is not supported"
-	oauth      = "SASL OAUTHBEARER"
-	jwtGrant   = "the JWT grant of SASL OAUTHBEARER is not supported"
-	tokensOnly = "only requests for SASL OAUTHBEARER tokens would use it, and this version makes none"
+	openSSL  = "it belongs to OpenSSL, which is not used"
+	kerberos = "Kerberos (GSSAPI) is not supported"
+	jwtGrant = "the JWT grant of SASL OAUTHBEARER is not supported, the client credentials grant is"
 )
 
 func pemTo(field func(*Security) *PEM) func(*applied, value) {
@@ -49,8 +47,12 @@ var securityOptions = []*option{
 			a.pem(&a.kafka.Security.CA, PEM{File: strings.TrimSpace(v.text)}, v)
 		}
 	}},
-	{Name: "https.ca.location", Class: ignore, Default: "probe", Effect: tokensOnly},
-	{Name: "https.ca.pem", Class: ignore, Effect: tokensOnly},
+	{Name: "https.ca.location", Class: apply, Default: "probe", Effect: "authorities of the token endpoint: a file, PEM, or a folder of *.pem and *.crt; probe for the system's", apply: func(a *applied, v value) {
+		if strings.TrimSpace(v.text) != "probe" {
+			a.pem(&a.kafka.Security.OAuth.CA, PEM{File: strings.TrimSpace(v.text)}, v)
+		}
+	}},
+	{Name: "https.ca.pem", Class: apply, Effect: "authorities of the token endpoint, PEM", apply: pemTo(func(s *Security) *PEM { return &s.OAuth.CA })},
 	{Name: "ssl.ca.pem", Class: apply, Effect: "authorities, PEM", apply: pemTo(func(s *Security) *PEM { return &s.CA })},
 	{Name: "ssl_ca", Class: refuse, Effect: cPointer},
 	{Name: "ssl.ca.certificate.stores", Class: ignore, Default: "Root", Effect: "it is for Windows"},
@@ -64,7 +66,7 @@ var securityOptions = []*option{
 	{Name: "enable.ssl.certificate.verification", Class: apply, Kind: boolean, Default: "true", Effect: "false trusts any broker: warned at start", apply: func(a *applied, v value) { a.kafka.Security.SkipVerify = !v.on }},
 	{Name: "ssl.endpoint.identification.algorithm", Class: apply, Kind: choice, Words: []string{"none", "https"}, Default: "https", Effect: "none accepts a trusted certificate for any host", apply: func(a *applied, v value) { a.kafka.Security.SkipHostname = v.text == "none" }},
 	{Name: "ssl.certificate.verify_cb", Class: refuse, Effect: cCallback},
-	{Name: "sasl.mechanisms", Aliases: []string{"sasl.mechanism"}, Class: apply, Default: "GSSAPI", Effect: "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; needed with sasl_plaintext and sasl_ssl, since Kerberos is not supported", apply: applyMechanism},
+	{Name: "sasl.mechanisms", Aliases: []string{"sasl.mechanism"}, Class: apply, Default: "GSSAPI", Effect: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, or AWS_MSK_IAM (OAUTHBEARER with sasl.oauthbearer.config=provider=msk-iam); needed with sasl_plaintext and sasl_ssl, since Kerberos is not supported", apply: applyMechanism},
 	{Name: "sasl.kerberos.service.name", Class: refuse, Default: "kafka", Effect: kerberos},
 	{Name: "sasl.kerberos.principal", Class: refuse, Default: "kafkaclient", Effect: kerberos},
 	{Name: "sasl.kerberos.kinit.cmd", Class: refuse, Default: `kinit -R -t "%{sasl.kerberos.keytab}" -k %{sasl.kerberos.principal} || kinit -t "%{sasl.kerberos.keytab}" -k %{sasl.kerberos.principal}`, Effect: kerberos},
@@ -72,15 +74,15 @@ var securityOptions = []*option{
 	{Name: "sasl.kerberos.min.time.before.relogin", Class: refuse, Kind: whole, Min: 0, Max: 86400000, Default: "60000", Effect: kerberos},
 	{Name: "sasl.username", Class: apply, Effect: "user", apply: secretTo(func(s *Security) *SecretRef { return &s.Username })},
 	{Name: "sasl.password", Class: apply, Effect: "password", apply: secretTo(func(s *Security) *SecretRef { return &s.Password })},
-	{Name: "sasl.oauthbearer.config", Class: later, Effect: oauth},
-	{Name: "enable.sasl.oauthbearer.unsecure.jwt", Class: refuse, Kind: boolean, Default: "false", Effect: "unsigned tokens prove nothing"},
+	{Name: "sasl.oauthbearer.config", Class: apply, Effect: "provider=msk-iam,region=eu-west-1 for Amazon MSK with IAM; also profile=, role_arn=, role_session_name=, external_id=. The region is that of the brokers' names unless given, the credentials are found where AWS's tools look", apply: applyOAuthConfig},
+	{Name: "enable.sasl.oauthbearer.unsecure.jwt", Class: refuse, Kind: boolean, Default: "false", Effect: "unsigned tokens prove nothing; set sasl.oauthbearer.method to oidc, or sasl.oauthbearer.config to provider=msk-iam"},
 	{Name: "oauthbearer_token_refresh_cb", Class: refuse, Effect: cCallback},
-	{Name: "sasl.oauthbearer.method", Class: later, Kind: choice, Words: []string{"default", "oidc"}, Default: "default", Effect: oauth},
-	{Name: "sasl.oauthbearer.client.id", Aliases: []string{"sasl.oauthbearer.client.credentials.client.id"}, Class: later, Effect: oauth},
-	{Name: "sasl.oauthbearer.client.secret", Aliases: []string{"sasl.oauthbearer.client.credentials.client.secret"}, Class: later, Effect: oauth},
-	{Name: "sasl.oauthbearer.scope", Class: later, Effect: oauth},
-	{Name: "sasl.oauthbearer.extensions", Class: later, Effect: oauth},
-	{Name: "sasl.oauthbearer.token.endpoint.url", Class: later, Effect: oauth},
+	{Name: "sasl.oauthbearer.method", Class: apply, Kind: choice, Words: []string{"default", "oidc"}, Default: "default", Effect: "oidc: tokens come from sasl.oauthbearer.token.endpoint.url by the client credentials grant; default: as sasl.oauthbearer.config says", apply: func(a *applied, v value) { a.oidc = v.text == "oidc" }},
+	{Name: "sasl.oauthbearer.client.id", Aliases: []string{"sasl.oauthbearer.client.credentials.client.id"}, Class: apply, Effect: "client at the token endpoint", apply: secretTo(func(s *Security) *SecretRef { return &s.OAuth.ClientID })},
+	{Name: "sasl.oauthbearer.client.secret", Aliases: []string{"sasl.oauthbearer.client.credentials.client.secret"}, Class: apply, Effect: "its secret", apply: secretTo(func(s *Security) *SecretRef { return &s.OAuth.ClientSecret })},
+	{Name: "sasl.oauthbearer.scope", Class: apply, Effect: "scope that is asked for", apply: func(a *applied, v value) { a.kafka.Security.OAuth.Scope = strings.TrimSpace(v.text) }},
+	{Name: "sasl.oauthbearer.extensions", Class: apply, Effect: "name=value, a comma list, that brokers get beside the token, like logicalCluster=lkc-1,identityPoolId=pool-1", apply: applyExtensions},
+	{Name: "sasl.oauthbearer.token.endpoint.url", Class: apply, Effect: "token endpoint, https (http is warned about off the loopback)", apply: secretTo(func(s *Security) *SecretRef { return &s.OAuth.TokenURL })},
 	{Name: "sasl.oauthbearer.sub.claim.name", Class: ignore, Default: "sub", Effect: "it is checked by librdkafka only"},
 	{Name: "sasl.oauthbearer.grant.type", Class: refuse, Kind: choice, Words: []string{"client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}, Default: "client_credentials", Effect: jwtGrant},
 	{Name: "sasl.oauthbearer.assertion.algorithm", Class: refuse, Default: "RS256", Effect: jwtGrant},
@@ -98,15 +100,20 @@ var securityOptions = []*option{
 	{Name: "sasl.oauthbearer.metadata.authentication.type", Class: refuse, Kind: choice, Words: []string{"none", "azure_imds", "aws_iam"}, Default: "none", Effect: "tokens from a cloud's metadata service are not supported"},
 }
 
+// wantMechanism ends the messages about sasl.mechanisms.
+const wantMechanism = "want PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+
 func applyMechanism(a *applied, v value) {
+	s := &a.kafka.Security
 	switch name := strings.ToUpper(strings.TrimSpace(v.text)); name {
-	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
-		a.kafka.Security.Mechanism = name
-	case "OAUTHBEARER", "AWS_MSK_IAM":
-		a.p.fail(v.setting.variable, "%s: %s is not built yet in this version; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", v.setting.of(), name)
+	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER":
+		s.Mechanism = name
+	case "AWS_MSK_IAM":
+		// Java's name. Brokers that speak it speak OAUTHBEARER with the same rights beside it.
+		s.Mechanism, a.mskIAM = "OAUTHBEARER", true
 	case "GSSAPI":
 		// librdkafka's default: a mistake only where SASL is really used, see login.
 	default:
-		a.p.fail(v.setting.variable, "%s is not a mechanism that is known; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", v.setting.of())
+		a.p.fail(v.setting.variable, "%s is not a mechanism that is known; %s", v.setting.of(), wantMechanism)
 	}
 }

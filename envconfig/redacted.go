@@ -96,7 +96,7 @@ func (k *Kafka) redacted() []Setting {
 	if k.Security.Mechanism != "" {
 		protocol = "sasl_" + protocol
 	}
-	return []Setting{
+	list := []Setting{
 		{"cluster", k.Name},
 		{"brokers", strings.Join(k.Brokers, ",")},
 		{"security.protocol", protocol},
@@ -110,6 +110,14 @@ func (k *Kafka) redacted() []Setting {
 		{"isolation.level", map[bool]string{true: "read_committed", false: "read_uncommitted"}[k.ReadCommitted]},
 		{"fetch.max.bytes", strconv.Itoa(int(k.FetchMaxBytes))},
 	}
+	switch {
+	case k.Security.Mechanism != "OAUTHBEARER":
+	case k.Security.OAuth.MSK.Region != "":
+		list = append(list, Setting{"sasl.oauthbearer.config", mskProvider + ",region=" + k.Security.OAuth.MSK.Region})
+	default:
+		list = append(list, Setting{"sasl.oauthbearer.method", "oidc"})
+	}
+	return list
 }
 
 func (s Sink) shown() string {

@@ -131,8 +131,6 @@ func (o *option) verdict() string {
 		return "honoured"
 	case ignore:
 		return "noted"
-	case later:
-		return "not built yet"
 	}
 	return "refused"
 }

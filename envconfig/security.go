@@ -73,10 +73,10 @@ func (a *applied) secure() {
 	if strings.HasPrefix(a.protocol, "sasl_") {
 		a.login()
 	} else {
-		for _, name := range []string{"sasl.mechanisms", "sasl.username", "sasl.password"} {
+		for _, name := range slices.Concat([]string{"sasl.mechanisms"}, userOptions, tokenOptions) {
 			a.without(name, "security.protocol has no SASL")
 		}
-		s.Mechanism, s.Username, s.Password = "", SecretRef{}, SecretRef{}
+		s.Mechanism, s.Username, s.Password, s.OAuth = "", SecretRef{}, SecretRef{}, OAuth{}
 	}
 	if !s.TLS {
 		for _, o := range securityOptions {
@@ -84,7 +84,7 @@ func (a *applied) secure() {
 				a.without(o.Name, "security.protocol has no TLS")
 			}
 		}
-		*s = Security{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password}
+		*s = Security{Mechanism: s.Mechanism, Username: s.Username, Password: s.Password, OAuth: s.OAuth}
 		return
 	}
 	if s.SkipVerify {
@@ -94,7 +94,10 @@ func (a *applied) secure() {
 	a.material()
 }
 
-// login wants a mechanism, a user and a password.
+// userOptions are those of a login by user and password.
+var userOptions = []string{"sasl.username", "sasl.password"}
+
+// login wants a mechanism, and a user and a password or a way to tokens.
 func (a *applied) login() {
 	s := &a.kafka.Security
 	variable := a.source // of a prefix, where no option chose the protocol
@@ -102,10 +105,22 @@ func (a *applied) login() {
 		variable = set.variable
 	}
 	if set, ok := a.given("sasl.mechanisms"); !ok {
-		a.p.fail(variable, "security.protocol asks for SASL, but option sasl.mechanisms is not set, and librdkafka's default is GSSAPI, which is not supported; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+		a.p.fail(variable, "security.protocol asks for SASL, but option sasl.mechanisms is not set, and librdkafka's default is GSSAPI, which is not supported; %s", wantMechanism)
 	} else if strings.EqualFold(strings.TrimSpace(set.value), "GSSAPI") {
-		a.p.fail(set.variable, "%s cannot be honoured: %s; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", set.of(), kerberos)
+		a.p.fail(set.variable, "%s cannot be honoured: %s; %s", set.of(), kerberos, wantMechanism)
 	}
+	if s.Mechanism == "OAUTHBEARER" {
+		for _, name := range userOptions {
+			a.without(name, "sasl.mechanisms asks for tokens")
+		}
+		s.Username, s.Password = SecretRef{}, SecretRef{}
+		a.tokens(variable)
+		return
+	}
+	for _, name := range tokenOptions {
+		a.without(name, "sasl.mechanisms is not OAUTHBEARER")
+	}
+	s.OAuth = OAuth{}
 	for name, ref := range map[string]SecretRef{"sasl.username": s.Username, "sasl.password": s.Password} {
 		if ref.IsZero() {
 			a.p.fail(variable, "security.protocol asks for SASL, but option %s is not set; want it, for example as %s", name, encodeOption(name))

@@ -38,7 +38,7 @@ func clusterConfig(cfg *envconfig.Config, log *slog.Logger) cluster.Config {
 		}
 		return cluster.Material{Value: p.Value.Reveal(), File: p.File}
 	}
-	return cluster.Config{
+	c := cluster.Config{
 		Brokers: k.Brokers, ClientID: k.ClientID,
 		Security: cluster.Security{
 			TLS: sec.TLS, CA: text(sec.CA), Certificate: text(sec.Certificate), Key: text(sec.Key), KeyPassword: secret(sec.KeyPassword),
@@ -49,6 +49,13 @@ func clusterConfig(cfg *envconfig.Config, log *slog.Logger) cluster.Config {
 		KeepAlive: k.KeepAlive, NoDelay: k.NoDelay, SendBuffer: k.SendBuffer, ReceiveBuffer: k.ReceiveBuffer,
 		MaxResponseBytes: k.MaxResponseBytes, RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, Logger: log,
 	}
+	if sec.Mechanism == "OAUTHBEARER" {
+		c.Security.Tokens = tokenSource(&sec.OAuth, text(sec.OAuth.CA), log)
+		for _, e := range sec.OAuth.Extensions {
+			c.Security.Extensions = append(c.Security.Extensions, cluster.Extension(e))
+		}
+	}
+	return c
 }
 
 // loader reads a secret of the configuration again at each use.

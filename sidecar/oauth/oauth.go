@@ -174,7 +174,7 @@ func (s *Source) prepare(ctx context.Context) (*http.Request, error) {
 	if s.cfg.Scope != "" {
 		form.Set("scope", s.cfg.Scope)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader([]byte(form.Encode())))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSpace(address), bytes.NewReader([]byte(form.Encode())))
 	if err != nil {
 		return nil, errors.New("read sasl.oauthbearer.token.endpoint.url: it is no URL") // the cause would show it
 	}
