@@ -141,12 +141,17 @@ func (in *Intake) start(ctx context.Context) error {
 		if err == nil || errors.Is(err, errFinal) {
 			return err
 		}
-		// An attempt that the end of the time cut off says less than the one before it.
+		// An attempt that the end of the time cut off says less than the one before it, and what does not change is said once: /startup
+		// goes on saying it.
 		if reason == nil || deadline.Err() == nil {
+			level := slog.LevelWarn
+			if reason != nil && err.Error() == reason.Error() {
+				level = slog.LevelDebug
+			}
 			reason = err
+			in.waiting(err.Error())
+			in.log.Log(ctx, level, "not ready to start, trying again", slog.Any("err", err))
 		}
-		in.waiting(err.Error())
-		in.log.WarnContext(ctx, "not ready to start, trying again", slog.Any("err", err))
 		if wait(deadline, backoff); deadline.Err() != nil {
 			return fmt.Errorf("start within STARTUP_TIMEOUT (%s): %w", in.cfg.StartupTimeout, reason)
 		}

@@ -154,7 +154,10 @@ func (s *Source) request(ctx context.Context) (token string, until time.Time, er
 	if malformed || answer.Token == "" || strings.ContainsFunc(answer.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", until, fmt.Errorf("ask %s for a token: the answer is 200 but holds no access_token (hint: check sasl.oauthbearer.token.endpoint.url)", req.URL.Host)
 	}
-	return answer.Token, lifetime(answer.Token, answer.Expires, asked), nil
+	if until = lifetime(answer.Token, answer.Expires, asked); !until.After(time.Now()) {
+		return "", until, fmt.Errorf("ask %s for a token: the token of sasl.oauthbearer.token.endpoint.url had ended already when it came (hint: compare this machine's clock with the endpoint's)", req.URL.Host)
+	}
+	return answer.Token, until, nil
 }
 
 func (s *Source) prepare(ctx context.Context) (*http.Request, error) {

@@ -28,10 +28,13 @@ const Patience = 60 * time.Second
 // shared is the one Apache Kafka of this test process.
 var shared realkafka.Shared
 
-// Main runs the tests of a package and ends what they shared. Call it from TestMain.
-func Main(m *testing.M) {
+// Main runs the tests of a package and ends what they shared, with cleanup for what the package shares beside. Call it from TestMain.
+func Main(m *testing.M, cleanup ...func()) {
 	code := m.Run()
 	shared.Close()
+	for _, end := range cleanup {
+		end()
+	}
 	cleanBuild()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
