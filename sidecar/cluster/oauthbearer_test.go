@@ -77,8 +77,11 @@ func TestTokenThatIsNotTakenIsToldAndGivenBack(t *testing.T) {
 	if !errors.Is(err, kafka.SASLAuthenticationFailed) || !strings.Contains(err.Error(), "the token *** is bad (hint: ") || strings.Contains(err.Error(), "t0ken") {
 		t.Errorf("got %v", err)
 	}
+	if len(said) != 2 {
+		t.Fatalf("%d messages were sent, want 2: without the second the broker does not say why", len(said))
+	}
 	<-said
-	eq(t, <-said, "\x01") // without it the broker says nothing more
+	eq(t, <-said, "\x01")
 	eq(t, fmt.Sprint(source.refused), "[t0ken]")
 	eq(t, Retriable(err), false)
 }

@@ -36,8 +36,11 @@ func source(t *testing.T, endpoint string, change func(*Config)) *Source {
 // endpoint answers every request for a token in the same way.
 func endpoint(t *testing.T, status int, body string) *httptest.Server {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/elsewhere" {
+			w.Header().Set("Location", "/elsewhere") // heeded, it would carry the secret to another place
+			w.WriteHeader(status)
+		}
 		_, _ = w.Write([]byte(body))
 	}))
 	t.Cleanup(s.Close)
@@ -110,7 +113,7 @@ func TestRefusalNamesTheOptionAndNeverASecret(t *testing.T) {
 		"a grant forbidden": {400, fmt.Sprintf(body, "unauthorized_client"), "answered 400 Bad Request (unauthorized_client) (hint: the client of sasl.oauthbearer.client.id may not use the client credentials grant: allow it at the identity provider)", false},
 		"words of its own":  {400, fmt.Sprintf(body, secret), "answered 400 Bad Request (hint: check sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and sasl.oauthbearer.scope)", false},
 		"another page":      {404, "<html>", "answered 404 Not Found (hint: check sasl.oauthbearer.token.endpoint.url; redirects are not followed)", false},
-		"a redirect":        {302, "", "answered 302 Found (hint: check sasl.oauthbearer.token.endpoint.url; redirects are not followed)", false},
+		"a redirect":        {302, `{"access_token":"t"}`, "answered 302 Found (hint: check sasl.oauthbearer.token.endpoint.url; redirects are not followed)", false},
 		"an outage":         {503, "", "answered 503 Service Unavailable", true},
 		"a limit":           {429, "", "answered 429 Too Many Requests", true},
 	} {
