@@ -61,8 +61,8 @@ func TestTokenAndExtensionsGoInOneMessage(t *testing.T) {
 		bearerBroker(said, "", 60_000))
 	conn := dial(t, c, "broker:9092")
 	eq(t, <-said, "n,,\x01auth=Bearer t0ken\x01logicalCluster=lkc-1\x01identityPoolId=pool 2\x01\x01")
-	if left := time.Until(conn.ExpiresAt()); left <= 0 || left > time.Minute {
-		t.Errorf("the session ends in %s", left)
+	if left := time.Until(conn.renewal); left <= 0 || left > time.Minute {
+		t.Errorf("the session is renewed in %s", left)
 	}
 	eq(t, len(source.refused), 0)
 	c.Close()
