@@ -7,8 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/tests/toolcache"
 )
 
 // version is the release that the tests run against.
@@ -60,9 +61,9 @@ func install() (installation, error) {
 	if err != nil {
 		return installation{}, fmt.Errorf("%w: %w", errUnavailable, err)
 	}
-	root, unlock, err := lockCache()
+	root, unlock, err := toolcache.Open()
 	if err != nil {
-		return installation{}, err
+		return installation{}, fmt.Errorf("%w: %w", errUnavailable, err)
 	}
 	defer unlock()
 
@@ -81,20 +82,6 @@ func install() (installation, error) {
 	// Without the archive every start takes one second longer, nothing else.
 	_ = in.makeArchive()
 	return in, nil
-}
-
-// lockCache makes sure of the cache directory and keeps other processes out of it until unlock.
-func lockCache() (root string, unlock func(), err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", nil, fmt.Errorf("%w: find the cache directory: %w", errUnavailable, err)
-	}
-	root = filepath.Join(cache, "kafka-sidecar-tests")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return "", nil, fmt.Errorf("make the cache directory: %w", err)
-	}
-	unlock, err = lock(filepath.Join(root, "lock"))
-	return root, unlock, err
 }
 
 // resolve lets Maven copy what a pom asks for into the folder home.
@@ -140,17 +127,4 @@ func (in installation) makeArchive() error {
 	}
 	c.Stop()
 	return os.Rename(filepath.Join(dir, "classes.jsa"), target)
-}
-
-// lock takes the advisory lock of a file and waits for whoever has it. It ends with the process at the latest.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock file: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/tests/process"
+	"github.com/kafka-sidecar/kafka-sidecar/tests/toolcache"
 )
 
 //go:embed JavaConsumer.java
@@ -161,9 +162,9 @@ func (c *Cluster) ConsumerGroups(t testing.TB, args ...string) (output string, c
 
 // installTools is install for the command-line tools.
 func installTools() (classPath string, err error) {
-	root, unlock, err := lockCache()
+	root, unlock, err := toolcache.Open()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errUnavailable, err)
 	}
 	defer unlock()
 	home := filepath.Join(root, "kafka-tools-"+toolsVersion)
