@@ -48,6 +48,9 @@ const usage = `kafka-sidecar: one Kafka topic to one handler, in key order, losi
   kafka-sidecar check         check the configuration and reach broker, topic and handler (--offline: only check)
   kafka-sidecar healthcheck   ask the running sidecar's /live (--ready: /ready)
   kafka-sidecar parked        list the records whose keys are parked
+  kafka-sidecar import-restate <admin-url> [<subscription id>...]
+                              print the environments that take over the Kafka subscriptions of a Restate server, from where
+                              they stand (token: RESTATE_AUTH_TOKEN)
   kafka-sidecar help env      list every variable
   kafka-sidecar version
 
@@ -76,6 +79,8 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return healthcheck(args, environ, stdout, stderr)
 	case "parked":
 		return parked(args, environ, stdout, stderr)
+	case "import-restate":
+		return importRestate(args, environ, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "kafka-sidecar", buildVersion())
 		return exitOK
