@@ -208,8 +208,7 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 			f.countSettled(outcomeSkipped)
 			return true
 		}
-		now := time.Now()
-		it, ok := f.lanes.Add(rec, now)
+		it, ok := f.lanes.Add(rec)
 		if !ok {
 			return false
 		}
@@ -217,7 +216,7 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 		entry.Tag = rec.Timestamp
 		it.Note = &job{part: p, entry: entry}
 		p.lastTaken = rec.Timestamp
-		if f.idle > 0 && f.lanes.Ready(now) {
+		if f.idle > 0 && f.lanes.Ready(time.Now()) {
 			f.ready.Signal()
 		}
 		return true

@@ -44,7 +44,7 @@ func BenchmarkLanes(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for added-settled < bc.held && l.HasRoom(0) {
-					if _, ok := l.Add(&record.Record{Offset: int64(added), Key: bc.key(added), Value: value}, now); !ok {
+					if _, ok := l.Add(&record.Record{Offset: int64(added), Key: bc.key(added), Value: value}); !ok {
 						b.Fatal("no room")
 					}
 					added++

@@ -88,8 +88,8 @@ func New(o Ordering, nullKeyIsLane bool, limits Limits) *Lanes {
 
 // Add queues a record in its lane. False: there is no room now, or the partition is not open, and nothing changed; room
 // comes with a Settle, Retry, Abandon, Stop, Close or Unreserve. The caller adds the records of a partition in log order,
-// each once. The time plays no part so far: a first attempt is due at once.
-func (l *Lanes) Add(r *record.Record, _ time.Time) (*Item, bool) {
+// each once. A first attempt is due at once.
+func (l *Lanes) Add(r *record.Record) (*Item, bool) {
 	p := l.parts[r.Partition]
 	if p == nil || !p.open {
 		return nil, false

@@ -129,7 +129,7 @@ func (m *model) add(p int32, key []byte, value int) {
 	r := &record.Record{Partition: p, Key: key, Value: make([]byte, value)}
 	pt := m.parts[p]
 	if pt == nil || !pt.open {
-		if _, ok := m.l.Add(r, m.now); ok {
+		if _, ok := m.l.Add(r); ok {
 			m.t.Fatalf("partition %d is not open but takes a record", p)
 		}
 		return
@@ -137,7 +137,7 @@ func (m *model) add(p int32, key []byte, value int) {
 	r.Offset = pt.offset
 	name, ln := m.laneOf(pt, r)
 	refusable := m.refusable(p, r.Size(), ln != nil && ln.parked)
-	it, ok := m.l.Add(r, m.now)
+	it, ok := m.l.Add(r)
 	if ok == refusable {
 		m.t.Fatalf("add of %d bytes to partition %d: taken %t, but refusable %t: %+v", r.Size(), p, ok, refusable, m.l.PartitionStats(p))
 	}

@@ -38,7 +38,7 @@ func (b *bench) record(p int32, key string, value int) *record.Record {
 
 func (b *bench) offer(p int32, key string, value int) bool {
 	b.t.Helper()
-	_, ok := b.Add(b.record(p, key, value), start)
+	_, ok := b.Add(b.record(p, key, value))
 	return ok
 }
 
@@ -138,7 +138,7 @@ func TestLaneIsTheKeyThePartitionOrTheRecord(t *testing.T) {
 			for p := range int32(2) {
 				l.Open(p)
 				for i, key := range tc.keys {
-					if _, ok := l.Add(&record.Record{Partition: p, Offset: int64(i), Key: key}, start); !ok {
+					if _, ok := l.Add(&record.Record{Partition: p, Offset: int64(i), Key: key}); !ok {
 						t.Fatal("no room")
 					}
 				}
@@ -154,7 +154,7 @@ func TestNullKeysAreLanesOfTheirOwn(t *testing.T) {
 	l := New(ByKey, true, limits(8))
 	l.Open(0)
 	for i := range int64(3) {
-		l.Add(&record.Record{Offset: i}, start)
+		l.Add(&record.Record{Offset: i})
 	}
 	first := l.Next(start)
 	l.Retry(first, start.Add(time.Hour), false)
