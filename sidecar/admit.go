@@ -175,14 +175,6 @@ func (f *flow) Release(id int32) {
 	}
 }
 
-// HasRoom says whether the partition may take a record of this size in now.
-func (f *flow) HasRoom(id int32, size int64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p := f.parts[id]
-	return p != nil && f.fits(p, size)
-}
-
 // Room waits until the partition may take a record of this size in.
 func (f *flow) Room(ctx context.Context, id int32, size int64) error {
 	return f.waitFor(ctx, id, waitAdmit, func(p *partition) bool { return f.fits(p, size) })

@@ -130,6 +130,13 @@ func (s *stage) committable() int64 {
 	return s.flow.parts[0].ledger.Committable()
 }
 
+// hasRoom says whether a small record would be taken in now.
+func (s *stage) hasRoom() bool {
+	s.flow.mu.Lock()
+	defer s.flow.mu.Unlock()
+	return s.flow.fits(s.flow.parts[0], 1)
+}
+
 func (s *stage) deliveredCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,8 +33,6 @@ type Delivery interface {
 	Release(partition int32)
 	// Room blocks until a record of the given size can be admitted.
 	Room(ctx context.Context, partition int32, size int64) error
-	// HasRoom says whether Room would return at once.
-	HasRoom(partition int32, size int64) bool
 	// Admit takes a record in. Offsets ascend. It blocks while there is no room for it.
 	Admit(ctx context.Context, rec *record.Record) error
 	// Advance says that every offset below next has been admitted or holds no record for us. epoch is the leader epoch of the batch

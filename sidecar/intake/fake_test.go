@@ -31,6 +31,7 @@ type fake struct {
 	acked   map[int32]int64   // newest acknowledged commit
 	failed  map[int32][]error // outcomes of the others
 	most    int64             // what a fetch may bring; 0: what it wants
+	snatch  bool              // the room that a reader of partition 0 is told of next goes to somebody else
 }
 
 type fakePartition struct {
@@ -108,13 +109,14 @@ func (f *fake) Reserve(ctx context.Context, id int32, want int64) (int64, error)
 
 func (f *fake) Release(int32) {}
 
-func (f *fake) Room(ctx context.Context, id int32, _ int64) error { return f.waitFor(ctx, id, 0) }
-
-func (f *fake) HasRoom(id int32, _ int64) bool {
+func (f *fake) Room(ctx context.Context, id int32, _ int64) error {
+	err := f.waitFor(ctx, id, 0)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	left, bounded := f.room[id]
-	return f.parts[id] != nil && (!bounded || left > 0)
+	if err == nil && id == 0 && f.snatch {
+		f.snatch, f.room[id] = false, 0
+	}
+	return err
 }
 
 func (f *fake) Admit(ctx context.Context, rec *record.Record) error {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,67 +154,101 @@ func (r *reader) report(res fetch.Response) {
 // maxBatch is the most that one batch may decompress to. No producer's batch comes near it; what does is not data.
 const maxBatch = 1 << 30
 
-// admit hands on the records of one response. The decompressed form of a large batch is held only while records of it can be admitted:
-// a reader that must wait for room lets go of it, and decompresses the batch again from where it stood.
+// admit hands on the records of one response.
 func (r *reader) admit(ctx context.Context, res fetch.Response) error {
 	for {
-		again, err := r.admitSome(ctx, res)
-		if err != nil || !again {
+		if err := r.admitSome(ctx, res); !errors.Is(err, errLetGo) {
 			return err
 		}
 	}
 }
 
-func (r *reader) admitSome(ctx context.Context, res fetch.Response) (again bool, err error) {
+// errLetGo says that the batch was let go, and that there is room now to unpack it again from the position on.
+var errLetGo = errors.New("batch was let go")
+
+func (r *reader) admitSome(ctx context.Context, res fetch.Response) error {
 	d := fetch.NewDecoder(res.Records, fetch.Options{
 		Partition: r.part.ID, From: r.next, ReadCommitted: r.in.cfg.ReadCommitted, CheckCRC: r.in.cfg.CheckCRCs, Aborted: res.Aborted,
 		MaxBatchBytes: maxBatch, Grow: r.hold.grow,
 	})
-	defer r.hold.release()
-	defer d.Release()
+	defer r.letGo(d)
 	for {
+		began := time.Now()
 		info, ok, err := d.NextBatch()
 		switch {
 		case errors.Is(err, fetch.ErrNoRoom): // another reader has the one large batch
-			d.Release()
-			r.hold.release()
-			return true, r.in.holds.wait(ctx)
+			r.letGo(d)
+			return cmp.Or(r.in.holds.wait(ctx), errLetGo)
 		case err != nil:
-			return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
+			return fmt.Errorf("decode at offset %d: %w", r.next, err)
 		case !ok:
 			r.advance(d.Position(), d.Epoch())
-			return false, nil
+			return nil
 		}
+		unpacking := time.Since(began)
 		r.lineage = r.lineage.add(info.LeaderEpoch, r.next)
-		for {
-			size, ok := d.PeekSize()
-			if !ok {
-				break
+		for more := true; more; {
+			if more, err = r.admitNext(ctx, d, unpacking); err != nil {
+				return err
 			}
-			if r.hold.isAbove() && !r.in.delivery.HasRoom(r.part.ID, size) {
-				d.Release()
-				r.hold.release()
-				return true, r.in.delivery.Room(ctx, r.part.ID, size)
-			}
-			if err := r.in.delivery.Room(ctx, r.part.ID, size); err != nil {
-				return false, err
-			}
-			rec, ok, err := d.Next()
-			if err != nil {
-				return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
-			}
-			if !ok {
-				break
-			}
-			if err := r.in.delivery.Admit(ctx, rec); err != nil {
-				return false, err
-			}
-			r.next = rec.Offset + 1
 		}
-		d.Release()
-		r.hold.release()
+		r.letGo(d)
 		r.advance(d.Position(), d.Epoch())
 	}
+}
+
+// admitNext hands on the next record of the open batch as soon as there is room for it; more is false at the batch's end.
+//
+// A batch above the allowance keeps every other such batch out, so its reader does not wait for room with it, except for as long as
+// unpacking it took: to let go at once would unpack it anew for every record where records are large and room comes one by one, and to wait
+// longer costs the others more than it saves.
+func (r *reader) admitNext(ctx context.Context, d *fetch.Decoder, unpacking time.Duration) (more bool, err error) {
+	size, ok := d.PeekSize()
+	if !ok {
+		return false, nil
+	}
+	patience := ctx
+	if r.hold.isAbove() {
+		var stop context.CancelFunc
+		patience, stop = context.WithTimeout(ctx, unpacking)
+		defer stop()
+	}
+	ended := func() bool { return patience.Err() != nil && ctx.Err() == nil }
+	if err := r.in.delivery.Room(patience, r.part.ID, size); err != nil {
+		if !ended() {
+			return false, err
+		}
+		r.letGo(d)
+		return false, cmp.Or(r.in.delivery.Room(ctx, r.part.ID, size), errLetGo)
+	}
+	rec, ok, err := d.Next()
+	if err != nil {
+		return false, fmt.Errorf("decode at offset %d: %w", r.next, err)
+	}
+	if !ok {
+		return false, nil
+	}
+	err = r.in.delivery.Admit(patience, rec)
+	letGo := err != nil && ended()
+	if letGo {
+		// Others took the room, or there is none for this record's key: the record alone waits.
+		r.letGo(d)
+		err = r.in.delivery.Admit(ctx, rec)
+	}
+	if err != nil {
+		return false, err
+	}
+	r.next = rec.Offset + 1
+	if letGo {
+		return false, errLetGo
+	}
+	return true, nil
+}
+
+// letGo gives back what the unpacked batch takes.
+func (r *reader) letGo(d *fetch.Decoder) {
+	d.Release()
+	r.hold.release()
 }
 
 // advance passes what holds nothing for us. epoch is that of the batch which ends before next, -1 when it is unknown.

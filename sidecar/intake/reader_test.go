@@ -247,18 +247,22 @@ func TestFetchBringsNoMoreThanWasReserved(t *testing.T) {
 	})
 }
 
+// sendLarge appends one batch of 100 records that is small on the wire.
+func (w *world) sendLarge(id int32) {
+	w.t.Helper()
+	cl := w.client(kgo.ProducerBatchCompression(kgo.GzipCompression()))
+	defer cl.Close()
+	var batch []*kgo.Record
+	for i := range 100 {
+		batch = append(batch, &kgo.Record{Partition: id, Value: append(fmt.Append(nil, i), bytes.Repeat([]byte{' '}, 1000)...)})
+	}
+	w.send(cl, batch...)
+}
+
 // A batch that is larger than the allowance is not kept in memory by a reader that waits for room, or nobody else could read one.
 func TestLargeBatchIsNotHeldWhileItsReaderWaits(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
-		cl := w.client(kgo.ProducerBatchCompression(kgo.GzipCompression()))
-		defer cl.Close()
-		send := func(id int32) {
-			var batch []*kgo.Record
-			for i := range 100 {
-				batch = append(batch, &kgo.Record{Partition: id, Value: append(fmt.Append(nil, i), bytes.Repeat([]byte{' '}, 1000)...)})
-			}
-			w.send(cl, batch...)
-		}
+		send := w.sendLarge
 		send(0)
 		s := w.prepare(func(c *Config) { c.BatchAllowance = 1 << 10 })
 		s.setRoom(0, 7)
@@ -275,5 +279,23 @@ func TestLargeBatchIsNotHeldWhileItsReaderWaits(t *testing.T) {
 		if h := s.in.holds; h.used != 0 || h.above != nil {
 			t.Fatalf("%d bytes are held", h.used)
 		}
+	})
+}
+
+// Room that a reader was told of may be gone when it comes with the record.
+func TestLargeBatchIsNotHeldByAReaderThatLostItsRoom(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.sendLarge(0)
+		s := w.prepare(func(c *Config) { c.BatchAllowance = 1 << 10 })
+		s.snatch = true
+		s.run(w)
+		w.until(20*time.Second, "somebody else took the room", func() (lost bool) { s.with(func() { lost = !s.snatch }); return lost })
+		w.sendLarge(1)
+		w.until(20*time.Second, "the other partition is read", s.has(1, 100))
+		if n := s.count(0); n != 0 {
+			t.Fatalf("%d records of partition 0 were taken without room", n)
+		}
+		s.setRoom(0, 100)
+		w.until(20*time.Second, "read", s.has(0, 100))
 	})
 }
