@@ -339,12 +339,24 @@ func (f *flow) Committed(c intake.Commit, err error) {
 		p.committed = c.Offset
 		f.recountUnacked()
 		f.wakeReaders()
+		if f.withheld && f.unacked <= f.cfg.maxUnacked {
+			f.withheld = false
+			f.log.Info("commits are acknowledged again: the intake goes on")
+		}
 	case errors.Is(err, kafka.OffsetMetadataTooLarge):
-		p.metadataLimit /= 2
-		f.log.Warn("broker refuses this much commit metadata (offset.metadata.max.bytes): it covers less now, more is repeated after a restart",
-			slog.Int("partition", int(c.Partition)), slog.Int("characters", p.metadataLimit))
+		p.metadataLimit = min(p.metadataLimit, len(c.Metadata)) / 2
+		if !f.trimmed {
+			f.trimmed = true // the broker's limit is one for all partitions and all time: said once
+			f.log.Warn("broker refuses commit metadata of this length: what it holds is halved until the broker takes it, so more is repeated after a restart (raise offset.metadata.max.bytes)",
+				slog.Int("partition", int(c.Partition)), slog.Int("characters", len(c.Metadata)))
+		}
 	default:
 		p.lastErr = "commit: " + err.Error()
+		if !f.withheld && f.unacked > f.cfg.maxUnacked {
+			f.withheld = true
+			f.log.Error("intake is paused: without an acknowledged commit all that is settled would be repeated after a restart",
+				slog.Int64("settled", f.unacked), slog.Any("err", err))
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ type flow struct {
 	cut      int       // attempts that the last drain cancelled
 	writing  int       // dead-letter writes made in the slot of the attempt
 	crowded  bool      // it was said that the parked bounds are nearly used up
+	withheld bool      // it was said that the intake waits for commits
+	trimmed  bool      // it was said that the broker refuses maps
 	beat     time.Time // when the clock last turned
 	looked   time.Time // when it last looked at the parked bounds
 

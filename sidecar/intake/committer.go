@@ -38,7 +38,21 @@ func (in *Intake) commitLoop(ctx context.Context) {
 	}
 }
 
-// commit makes one attempt to commit what changed in the given partitions (nil: all). It returns the first error.
+// commitStart commits start positions before the first join. They matter more than the name of the log, for which there may be no room
+// (offset.metadata.max.bytes): without it a recreated topic is not noticed by the next start, without a position there is no start at all.
+func (in *Intake) commitStart(ctx context.Context, starts []group.Offset) error {
+	err := in.member.CommitInitial(ctx, starts)
+	if !errors.Is(err, kafka.OffsetMetadataTooLarge) {
+		return err
+	}
+	for i := range starts {
+		starts[i].Metadata = ""
+	}
+	return in.member.CommitInitial(ctx, starts)
+}
+
+// commit makes one attempt to commit what changed in the given partitions (nil: all), and further ones at once where only the metadata was too much: the
+// delivery gives less of it each time. It returns the first error.
 //
 // There is one at a time, from the asking on: a commit that was made before another and sent after it would take the group's position back.
 func (in *Intake) commit(ctx context.Context, partitions []int32) error {
@@ -48,16 +62,25 @@ func (in *Intake) commit(ctx context.Context, partitions []int32) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the commit before: %w", context.Cause(ctx))
 	}
+	for {
+		tooMuch, err := in.commitOnce(ctx, partitions)
+		if !tooMuch || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// commitOnce sends what there is to commit. tooMuch says that metadata was refused for its length and less of it may be taken.
+func (in *Intake) commitOnce(ctx context.Context, partitions []int32) (tooMuch bool, first error) {
 	commits := in.delivery.Commits(partitions)
 	if len(commits) == 0 {
-		return nil
+		return false, nil
 	}
 	offsets := make([]group.Offset, len(commits))
 	for i, c := range commits {
 		offsets[i] = group.Offset{Partition: c.Partition, Offset: c.Offset, LeaderEpoch: c.LeaderEpoch, Metadata: c.Metadata}
 	}
 	results, err := in.member.Commit(ctx, offsets)
-	var first error
 	for _, c := range commits {
 		cause, answered := results[c.Partition]
 		if !answered {
@@ -70,11 +93,13 @@ func (in *Intake) commit(ctx context.Context, partitions []int32) error {
 		switch {
 		case cause == nil:
 			in.brokerSeen()
+		case errors.Is(cause, kafka.OffsetMetadataTooLarge) && c.Metadata != "":
+			tooMuch = true
 		case first == nil && !errors.Is(cause, group.ErrNotOwned):
 			first = cause
 		}
 	}
-	return first
+	return tooMuch, first
 }
 
 // commitFinal commits the last state of partitions that are being let go, until it is acknowledged or ctx is done.

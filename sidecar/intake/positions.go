@@ -50,7 +50,7 @@ func (in *Intake) establish(ctx context.Context) error {
 		c, _ := l.Commit(ledger.MaxMetadata)
 		commits = append(commits, group.Offset{Partition: id, Offset: c.Offset, LeaderEpoch: -1, Metadata: c.Metadata})
 	}
-	switch err := in.member.CommitInitial(ctx, commits); {
+	switch err := in.commitStart(ctx, commits); {
 	case errors.Is(err, kafka.UnknownMemberId):
 		in.log.InfoContext(ctx, "another replica has set the start positions of the group")
 	case err != nil:
