@@ -285,18 +285,15 @@ func (f *flow) clock(ctx context.Context) {
 	}
 }
 
-// warnParked says once when four fifths of a parked bound are used: at the bound partitions pause.
+// warnParked says once when a partition's parked keys use four fifths of what the bounds leave to it: when they use all, it pauses.
 func (f *flow) warnParked() {
-	st, l := f.lanes.Stats(), &f.cfg.limits
-	most := func(percent int64) bool {
-		return int64(st.ParkedRecords)*100 >= int64(l.ParkedMax)*percent || st.ParkedBytes*100 >= l.ParkedMaxBytes*percent
-	}
-	switch {
-	case st.ParkedRecords == 0, !most(60): // some way below, so that it is not said again and again
+	switch percent := f.lanes.ParkedUse(); {
+	case percent < 60: // some way below, so that it is not said again and again
 		f.crowded = false
-	case !f.crowded && most(80):
+	case !f.crowded && percent >= 80:
 		f.crowded = true
-		f.log.Warn("parked keys hold most of what PARKED_MAX and PARKED_MAX_BYTES allow: at the bound their partitions pause", slog.Int("parked_keys", st.ParkedKeys),
+		st, l := f.lanes.Stats(), &f.cfg.limits
+		f.log.Warn("parked keys hold most of what PARKED_MAX and PARKED_MAX_BYTES leave to a partition: when they hold all, it pauses", slog.Int("percent", percent), slog.Int("parked_keys", st.ParkedKeys),
 			slog.Int("records", st.ParkedRecords), slog.Int("max", l.ParkedMax), slog.Int64("bytes", st.ParkedBytes), slog.Int64("max_bytes", l.ParkedMaxBytes))
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
 )
 
 // size is what a record of this file's tests weighs with an empty value: fixed overhead and a key of one byte.
@@ -338,5 +340,32 @@ func TestWhatIsReservedIsRoomForItsOwner(t *testing.T) {
 		if !l.Fits(p, 5_000) {
 			t.Errorf("partition %d has no room although it reserved some: every byte is promised to the fetches that wait", p)
 		}
+	}
+}
+
+func TestParkedUseIsThatOfTheFullestPartition(t *testing.T) {
+	l := New(ByKey, true, Limits{Concurrency: 1, MaxInFlight: 1000, MaxInFlightBytes: 1 << 20, ParkedMax: 100, ParkedMaxBytes: 1 << 20})
+	for p := range int32(10) {
+		l.Open(p)
+	}
+	add := func(n int) {
+		for i := range n {
+			if _, ok := l.Add(&record.Record{Partition: 3, Offset: int64(i), Key: []byte("bad")}); !ok {
+				t.Fatal("no room in flight")
+			}
+		}
+	}
+	add(1)
+	l.Retry(l.Next(start), start.Add(time.Hour), false)
+	// Half of the bound is common, and a tenth of the other half is the partition's own: 55 of 100.
+	for _, c := range []struct{ more, percent int }{{0, 1}, {43, 80}, {11, 100}, {100, 100}} {
+		add(c.more)
+		if got := l.ParkedUse(); got != c.percent {
+			t.Errorf("%d more: %d %%, want %d %%", c.more, got, c.percent)
+		}
+	}
+	l.Close(3)
+	if got := l.ParkedUse(); got != 0 {
+		t.Errorf("%d %% of nothing", got)
 	}
 }

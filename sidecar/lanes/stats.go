@@ -58,6 +58,21 @@ func (l *Lanes) PartitionStats(p int32) Stats {
 	}
 }
 
+// ParkedUse is how much of what a partition may hold in parked lanes it does hold, in percent, of the partition and the quantity that are nearest to
+// their end. The bounds are shared: one partition among many may reach its part when half of the whole is free.
+func (l *Lanes) ParkedUse() (percent int) {
+	part := func(b *bound, c *charge) {
+		if c.use > 0 {
+			percent = max(percent, int(c.use*100/(c.use+b.room(c))))
+		}
+	}
+	for _, p := range l.parts {
+		part(&l.records.parked, &p.records.onParked)
+		part(&l.bytes.parked, &p.bytes.onParked)
+	}
+	return percent
+}
+
 // Running is how many attempts of the partition run; orphans are not counted.
 func (l *Lanes) Running(p int32) int {
 	if pt := l.parts[p]; pt != nil {
