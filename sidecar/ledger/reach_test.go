@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// The figures in the package comment come from here; run with -v to see them. The floors are what the best of the encodings tried
-// before (bitmap, deflate) reached.
+// The figures in the package comment, which are held here; run with -v to see them to the last digit. The best of the encodings tried before (bitmap,
+// deflate) reached 215,000, 66,000 and 32,000 offsets and 306 keys.
 func TestMapReach(t *testing.T) {
-	for _, c := range []struct{ percent, floor int }{{1, 215_000}, {5, 66_000}, {20, 32_000}} {
+	for _, c := range []struct{ percent, documented int }{{1, 298_000}, {5, 82_000}, {20, 32_800}} {
 		r := rand.New(rand.NewPCG(uint64(c.percent), 0))
 		l := New(testID, 1_000_000_000, nil)
 		l.Take(l.Position(), 12, key(0))
@@ -20,8 +20,8 @@ func TestMapReach(t *testing.T) {
 		m := parsed(t, commit(t, l).Metadata)
 		reach := int(m.horizon - m.base)
 		t.Logf("%d %% unsettled: %d offsets", c.percent, reach)
-		if reach < c.floor {
-			t.Errorf("%d %% unsettled: the map reaches %d offsets, want %d", c.percent, reach, c.floor)
+		if reach < c.documented {
+			t.Errorf("%d %% unsettled: the map reaches %d offsets, the package comment says %d", c.percent, reach, c.documented)
 		}
 	}
 }
@@ -39,7 +39,7 @@ func TestMapReachOfOneKeyBehindTenMillion(t *testing.T) {
 	c := commit(t, l)
 	m := parsed(t, c.Metadata)
 	t.Logf("one key with 1,000 records parked behind 10,000,000: %d offsets in %d characters", m.horizon-m.base, len(c.Metadata))
-	if m.horizon != l.Position() || len(c.Metadata) > 80 {
+	if m.horizon != l.Position() || len(c.Metadata) > 64 {
 		t.Errorf("reaches %d of %d in %d characters", m.horizon-m.base, l.Position()-m.base, len(c.Metadata))
 	}
 }
@@ -64,8 +64,8 @@ func TestMapReachOfManyParkedKeys(t *testing.T) {
 		keys++
 	}
 	t.Logf("%d parked keys over 250,000,000 offsets", keys)
-	if keys < 306 {
-		t.Errorf("%d parked keys fit, want 306", keys)
+	if keys < 358 {
+		t.Errorf("%d parked keys fit, the package comment says 358", keys)
 	}
 }
 
