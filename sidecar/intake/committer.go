@@ -62,13 +62,15 @@ func (in *Intake) commit(ctx context.Context, partitions []int32) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the commit before: %w", context.Cause(ctx))
 	}
-	for {
-		tooMuch, err := in.commitOnce(ctx, partitions)
-		if !tooMuch || ctx.Err() != nil {
-			return err
-		}
+	var err error
+	for tooMuch, tries := true, 0; tooMuch && tries < halvings && ctx.Err() == nil; tries++ {
+		tooMuch, err = in.commitOnce(ctx, partitions)
 	}
+	return err
 }
+
+// halvings is after how many refusals at the latest nothing is left of the longest metadata.
+const halvings = 13
 
 // commitOnce sends what there is to commit. tooMuch says that metadata was refused for its length and less of it may be taken.
 func (in *Intake) commitOnce(ctx context.Context, partitions []int32) (tooMuch bool, first error) {
@@ -90,11 +92,10 @@ func (in *Intake) commitOnce(ctx context.Context, partitions []int32) (tooMuch b
 			}
 		}
 		in.delivery.Committed(c, cause)
+		tooMuch = tooMuch || errors.Is(cause, kafka.OffsetMetadataTooLarge) && c.Metadata != ""
 		switch {
 		case cause == nil:
 			in.brokerSeen()
-		case errors.Is(cause, kafka.OffsetMetadataTooLarge) && c.Metadata != "":
-			tooMuch = true
 		case first == nil && !errors.Is(cause, group.ErrNotOwned):
 			first = cause
 		}

@@ -121,3 +121,40 @@ func TestCommitsNeverOvertakeEachOther(t *testing.T) {
 		})
 	})
 }
+
+func TestOffsetWhoseMapIsRefusedIsCommittedAtOnce(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		s := w.start(func(c *Config) { c.CommitInterval, c.RetryBackoff = time.Hour, time.Minute })
+		w.until(20*time.Second, "opened", s.opened(0))
+		w.produce(0, 5)
+		w.until(20*time.Second, "read", s.has(0, 5))
+		h := w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: testGroup, Err: kerr.OffsetMetadataTooLarge, Count: 3})
+		s.due <- struct{}{}
+		w.until(time.Second, "committed", func() bool { return h.Hits() == 3 && s.committed(0, 5)() })
+	})
+}
+
+func TestGroupStartsWhereNoMetadataIsTaken(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.on(kmsg.OffsetCommit, func(q kmsg.Request) (kmsg.Response, error, bool) {
+			req := q.(*kmsg.OffsetCommitRequest)
+			if m := req.Topics[0].Partitions[0].Metadata; m == nil || *m == "" {
+				return nil, nil, false
+			}
+			resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+			topic := kmsg.OffsetCommitResponseTopic{Topic: req.Topics[0].Topic}
+			for _, p := range req.Topics[0].Partitions {
+				topic.Partitions = append(topic.Partitions, kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition, ErrorCode: kerr.OffsetMetadataTooLarge.Code})
+			}
+			resp.Topics = append(resp.Topics, topic)
+			return resp, nil, true
+		})
+		s := w.start()
+		w.until(20*time.Second, "opened", s.opened(0, 1))
+		if c := w.commits(); len(c) != 2 || c[0].Offset != 0 || c[1].Offset != 0 {
+			t.Fatalf("start positions %v", c)
+		}
+		s.stop()
+		<-s.done
+	})
+}
