@@ -29,7 +29,8 @@ func refuse(bad func(key string) bool) harness.Script {
 }
 
 // of returns the records whose keys satisfy ok.
-func of(records []*kgo.Record, ok func(key string) bool) (out []*kgo.Record) {
+
+func keyed(records []*kgo.Record, ok func(key string) bool) (out []*kgo.Record) {
 	for _, r := range records {
 		if ok(string(r.Key)) {
 			out = append(out, r)
@@ -107,7 +108,7 @@ func TestRestartWithThreeHundredPartitionsRepeatsNothing(t *testing.T) {
 	}
 	b.ProduceAt(records...)
 	s := harness.Start(t, env)
-	settled := of(records, good)
+	settled := keyed(records, good)
 	h.WaitSettledWithin(settled, 2*harness.Patience)
 	waitAcknowledged(t, s, len(settled))
 	s.Kill()
@@ -153,7 +154,7 @@ func TestMapThatTheBrokerRefusesIsHalvedAndTheOffsetGoesThrough(t *testing.T) {
 				c := b.Commits(env.Group(), topic)
 				return c[0].Offset == 12, fmt.Sprintf("committed %v, want partition 0 at 12", c)
 			})
-			good := of(records, func(key string) bool { return !bad(key) })
+			good := keyed(records, func(key string) bool { return !bad(key) })
 			waitAcknowledged(t, s, len(good)+1)
 			c := b.Commits(env.Group(), topic)
 			if n := len(c[0].Metadata); n > limit || limit == 512 && n <= limit/2 {
@@ -247,18 +248,18 @@ func TestParkedKeyAndACrashRepeatOnlyWhatNoCommitHad(t *testing.T) {
 	good := func(key string) bool { return !bad(key) }
 	// As many as make one commit, and then fewer.
 	first := records(5_103)
-	known := of(first, good)[:5_000]
-	if len(of(first, good)) != 5_000 {
-		t.Fatalf("%d records of healthy keys, want 5,000", len(of(first, good)))
+	known := keyed(first, good)[:5_000]
+	if len(keyed(first, good)) != 5_000 {
+		t.Fatalf("%d records of healthy keys, want 5,000", len(keyed(first, good)))
 	}
 	s := harness.Start(t, env)
 	h.WaitSettled(known)
 	waitAcknowledged(t, s, len(known))
 	second := records(2_000)
-	h.WaitSettled(of(second, good))
-	s.WaitMetric(float64(len(known)+len(of(second, good))), "kafka_sidecar_settled_total")
-	if n := s.Metrics().Value("kafka_sidecar_unacknowledged_settled_records"); int(n) != len(of(second, good)) {
-		t.Errorf("%v records are settled without an acknowledged commit, want %d: a commit came before its time", n, len(of(second, good)))
+	h.WaitSettled(keyed(second, good))
+	s.WaitMetric(float64(len(known)+len(keyed(second, good))), "kafka_sidecar_settled_total")
+	if n := s.Metrics().Value("kafka_sidecar_unacknowledged_settled_records"); int(n) != len(keyed(second, good)) {
+		t.Errorf("%v records are settled without an acknowledged commit, want %d: a commit came before its time", n, len(keyed(second, good)))
 	}
 	s.Kill()
 
@@ -281,8 +282,8 @@ func TestParkedKeyAndACrashRepeatOnlyWhatNoCommitHad(t *testing.T) {
 			repeats++
 		}
 	}
-	if repeats > len(of(second, good)) {
-		t.Errorf("%d repeats, only %d records were settled since the last acknowledged commit", repeats, len(of(second, good)))
+	if repeats > len(keyed(second, good)) {
+		t.Errorf("%d repeats, only %d records were settled since the last acknowledged commit", repeats, len(keyed(second, good)))
 	}
 	if n := s.Metrics().Value("kafka_sidecar_resumed_total"); int(n) != len(known) {
 		t.Errorf("%v records were passed by as settled before, want %d", n, len(known))

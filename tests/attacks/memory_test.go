@@ -13,8 +13,8 @@ import (
 	"github.com/kafka-sidecar/kafka-sidecar/tests/harness"
 )
 
-// noise is bytes that no codec makes smaller.
-func noise(n int, seed uint64) []byte {
+// incompressible is bytes that no codec makes smaller.
+func incompressible(n int, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
 	b := make([]byte, n)
 	for i := range b {
@@ -45,7 +45,7 @@ func TestBombsInAHundredPartitionsStayWithinTheBounds(t *testing.T) {
 		for i := range records {
 			value := make([]byte, record)
 			if i == 0 { // as many bytes on the wire as the topic takes
-				copy(value, noise(980_000, 1))
+				copy(value, incompressible(980_000, 1))
 			}
 			batch = append(batch, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: value})
 		}
@@ -55,7 +55,7 @@ func TestBombsInAHundredPartitionsStayWithinTheBounds(t *testing.T) {
 		}
 		return raw
 	}
-	plain, small, large := noise(1_040_000, 2), bomb(8), bomb(256)
+	plain, small, large := incompressible(1_040_000, 2), bomb(8), bomb(256)
 	h := harness.NewHandler(t, harness.OK).Brief()
 	total := 0
 	var full []*kgo.Record
