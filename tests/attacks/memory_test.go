@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
@@ -12,16 +11,6 @@ import (
 
 	"github.com/kafka-sidecar/kafka-sidecar/tests/harness"
 )
-
-// incompressible is bytes that no codec makes smaller.
-func incompressible(n int, seed uint64) []byte {
-	r := rand.New(rand.NewPCG(seed, 0))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return b
-}
 
 // promised fails the test when the process ever had more memory than G4 allows: 64 MiB, the byte bounds, one batch and one record.
 func promised(t *testing.T, s *harness.Sidecar, bounds, batch, record int64) {
@@ -45,7 +34,7 @@ func TestBombsInAHundredPartitionsStayWithinTheBounds(t *testing.T) {
 		for i := range records {
 			value := make([]byte, record)
 			if i == 0 { // as many bytes on the wire as the topic takes
-				copy(value, incompressible(980_000, 1))
+				copy(value, noise(1, 980_000))
 			}
 			batch = append(batch, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: value})
 		}
@@ -55,7 +44,7 @@ func TestBombsInAHundredPartitionsStayWithinTheBounds(t *testing.T) {
 		}
 		return raw
 	}
-	plain, small, large := incompressible(1_040_000, 2), bomb(8), bomb(256)
+	plain, small, large := noise(2, 1_040_000), bomb(8), bomb(256)
 	h := harness.NewHandler(t, harness.OK).Brief()
 	total := 0
 	var full []*kgo.Record
