@@ -74,4 +74,5 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("localhost", int(os.environ.get("PORT", 8080))), Handler).serve_forever()
+    address = os.environ.get("HOST", "localhost"), int(os.environ.get("PORT", 8080))
+    ThreadingHTTPServer(address, Handler).serve_forever()
