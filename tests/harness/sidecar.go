@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -81,6 +83,9 @@ func Binary(t testing.TB) string {
 		if build.err != nil {
 			return
 		}
+		if build.err = watchSources(); build.err != nil {
+			return
+		}
 		build.path = filepath.Join(build.dir, "kafka-sidecar")
 		args := []string{"build", "-o", build.path}
 		if os.Getenv("SIDECAR_RACE") == "1" {
@@ -95,6 +100,24 @@ func Binary(t testing.TB) string {
 		t.Fatal(build.err)
 	}
 	return build.path
+}
+
+// watchSources reads the folders that the binary is built from. go test remembers which files and folders of the module a test has
+// looked at, and takes a result from its cache only while they are the same; of what a child process compiles it knows nothing.
+func watchSources() error {
+	root, err := os.Getwd()
+	for ; err == nil; root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		if root == filepath.Dir(root) {
+			return errors.New("find the sources of the sidecar: the test does not run inside its module")
+		}
+	}
+	for _, folder := range []string{"cmd", "envconfig", "sidecar"} {
+		err = errors.Join(err, filepath.WalkDir(filepath.Join(root, folder), func(_ string, _ fs.DirEntry, err error) error { return err }))
+	}
+	return err
 }
 
 func cleanBuild() {
