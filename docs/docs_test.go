@@ -3,9 +3,12 @@ package docs_test
 
 import (
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -170,5 +173,30 @@ func TestPathExamplesAreWhatIsSent(t *testing.T) {
 func TestIdempotencyKeyExampleIsWhatIsSent(t *testing.T) {
 	if want := "`" + invoke.IdempotencyKey("eu/prod", "billing", "orders", example()) + "`"; !strings.Contains(read(t, "reference/handler.md"), want) {
 		t.Errorf("handler.md lacks %s", want)
+	}
+}
+
+// TestDesignNamesTestsThatExist: DESIGN.md says which test holds which protection, and a renamed test would leave it pointing nowhere.
+func TestDesignNamesTestsThatExist(t *testing.T) {
+	known := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+				known[m[1]] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(read(t, "../DESIGN.md"), -1)
+	if len(named) < 50 {
+		t.Errorf("DESIGN.md names %d tests", len(named))
+	}
+	for _, m := range named {
+		if !known[m[1]] {
+			t.Errorf("DESIGN.md names %s, which is not there", m[1])
+		}
 	}
 }
