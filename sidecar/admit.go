@@ -154,15 +154,15 @@ func (f *flow) waitFor(ctx context.Context, id int32, kind waitKind, ok func(*pa
 }
 
 // Reserve waits until a fetch may be sent and says how much it may bring.
-func (f *flow) Reserve(ctx context.Context, id int32, want int64) (granted int64, err error) {
+func (f *flow) Reserve(ctx context.Context, id int32, least, most int64) (granted int64, err error) {
 	err = f.waitFor(ctx, id, waitRoom, func(p *partition) bool {
-		if !f.hasRoom(p) {
+		if !f.hasRoom(p) || least > 0 && !f.lanes.Secure(id, least) {
 			return false
 		}
-		granted = f.lanes.Reserve(id, want)
+		granted = least + f.lanes.Reserve(id, most-least)
 		return granted > 0
 	})
-	return max(granted, min(want, minReserve)), err
+	return max(granted, min(most, minReserve)), err
 }
 
 // Release gives back what is left of a reservation.
@@ -175,14 +175,18 @@ func (f *flow) Release(id int32) {
 	}
 }
 
-// Room waits until the partition may take a record of this size in.
+// Room waits until the partition may take a record of this size in. Unlike hasRoom it has no hysteresis: the record has been fetched already.
 func (f *flow) Room(ctx context.Context, id int32, size int64) error {
-	return f.waitFor(ctx, id, waitAdmit, func(p *partition) bool { return f.fits(p, size) })
-}
-
-// fits says whether a record of this size may be taken in. Unlike hasRoom it has no hysteresis: the record has been fetched already.
-func (f *flow) fits(p *partition, size int64) bool {
-	return f.unacked <= f.cfg.maxUnacked && f.lanes.Fits(p.id, size)
+	return f.waitFor(ctx, id, waitAdmit, func(*partition) bool {
+		if f.unacked <= f.cfg.maxUnacked && f.lanes.Secure(id, size) {
+			return true
+		}
+		// What is too little for this partition is not kept from the others: with records larger than an equal share all would wait for each other.
+		if f.lanes.Unreserve(id, math.MaxInt64) > 0 {
+			f.wakeReaders()
+		}
+		return false
+	})
 }
 
 // Admit takes one record in: into its ledger, and into its lane unless it is settled already.

@@ -134,7 +134,7 @@ func (s *stage) committable() int64 {
 func (s *stage) hasRoom() bool {
 	s.flow.mu.Lock()
 	defer s.flow.mu.Unlock()
-	return s.flow.fits(s.flow.parts[0], 1)
+	return s.flow.unacked <= s.flow.cfg.maxUnacked && s.flow.lanes.Fits(0, 1)
 }
 
 func (s *stage) deliveredCount() int {

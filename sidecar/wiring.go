@@ -133,8 +133,12 @@ func flowSettings(cfg *envconfig.Config) flowConfig {
 	}
 }
 
-// batchShare is the part of MAX_IN_FLIGHT_BYTES that decompressed batches may take beside the records, while their readers wait for room.
-const batchShare = 4
+// Answers and unpacked batches may take a part of MAX_IN_FLIGHT_BYTES beside the records, but no more than there is for them in what the
+// sidecar takes beside the byte bounds.
+const (
+	batchShare = 4
+	mostBatch  = 16 << 20
+)
 
 func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) intake.Config {
 	k, r := &cfg.Kafka, &cfg.Run
@@ -145,7 +149,7 @@ func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) i
 		FetchMinBytes: k.FetchMinBytes, FetchMaxBytes: k.FetchMaxBytes, PartitionMaxBytes: k.PartitionMaxBytes, FetchMaxWait: k.FetchMaxWait,
 		SocketTimeout: k.SocketTimeout, FetchErrorBackoff: k.FetchErrorBackoff, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
 		RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, MetadataMaxAge: k.MetadataMaxAge,
-		BatchAllowance: cfg.Delivery.MaxInFlightBytes / batchShare,
+		BatchAllowance: min(cfg.Delivery.MaxInFlightBytes/batchShare, mostBatch),
 		StartAt:        StartAt(r.StartAt, time.Now()), CommitInterval: r.CommitInterval, StartupTimeout: r.StartupTimeout, Paused: r.Paused, Logger: log,
 	}
 }

@@ -179,10 +179,15 @@ func (c *Conn) Do(ctx context.Context, timeout time.Duration, msg protocol.Messa
 	return answer, nil
 }
 
+// Space gives n bytes for an answer that has arrived as far as its length, so that memory can be asked for before it is taken. It may block, and
+// returns an error when ctx is done: meanwhile the rest of the answer stays at the broker, held back by TCP's flow control.
+type Space func(ctx context.Context, n int) ([]byte, error)
+
 // Exchange sends a hand-encoded body as the given version and gives the body of the answer, which follows the correlation id and, when
-// flexible, the header's tagged fields. The answer is read into buf when it fits and then aliases it. Timeout and ctx are as in Do.
+// flexible, the header's tagged fields. The answer is read into what space gives and aliases it; nil allocates. Timeout and ctx are as in Do; the
+// time that space takes is not the broker's and not counted.
 // ApiVersions is the one API whose answer has no tagged header at any version: exchange it as not flexible.
-func (c *Conn) Exchange(ctx context.Context, timeout time.Duration, api protocol.ApiKey, version int16, flexible bool, body []byte, buf []byte) ([]byte, error) {
+func (c *Conn) Exchange(ctx context.Context, timeout time.Duration, api protocol.ApiKey, version int16, flexible bool, body []byte, space Space) ([]byte, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, err
 	}
@@ -200,7 +205,7 @@ func (c *Conn) Exchange(ctx context.Context, timeout time.Duration, api protocol
 	w.B = append(w.B, body...)
 	binary.BigEndian.PutUint32(w.B, uint32(len(w.B)-4))
 	c.keep(w.B)
-	answer, err := c.roundTrip(ctx, timeout, api, w.B, buf, true)
+	answer, err := c.roundTrip(ctx, timeout, api, w.B, space, true)
 	if err != nil || !flexible {
 		return answer, err
 	}
@@ -234,7 +239,7 @@ func (c *Conn) keep(b []byte) {
 }
 
 // roundTrip writes one framed request and reads one answer without its correlation id. Any error closes the connection.
-func (c *Conn) roundTrip(ctx context.Context, timeout time.Duration, api protocol.ApiKey, request, buf []byte, answers bool) ([]byte, error) {
+func (c *Conn) roundTrip(ctx context.Context, timeout time.Duration, api protocol.ApiKey, request []byte, space Space, answers bool) ([]byte, error) {
 	if timeout <= 0 {
 		timeout = c.timeout
 	}
@@ -250,7 +255,7 @@ func (c *Conn) roundTrip(ctx context.Context, timeout time.Duration, api protoco
 		if !answers {
 			return nil, nil
 		}
-		return c.readFrame(buf)
+		return c.readFrame(ctx, timeout, space)
 	}()
 	if err == nil {
 		c.answered = c.answered || c.phase == ready
@@ -267,7 +272,7 @@ func (c *Conn) roundTrip(ctx context.Context, timeout time.Duration, api protoco
 }
 
 // readFrame reads length, correlation id and body. The length is compared with the bound before anything is allocated for it.
-func (c *Conn) readFrame(buf []byte) ([]byte, error) {
+func (c *Conn) readFrame(ctx context.Context, timeout time.Duration, space Space) ([]byte, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c.read, head[:4]); err != nil {
 		return nil, err
@@ -283,10 +288,16 @@ func (c *Conn) readFrame(buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the answer belongs to request %d, not %d", ErrMalformed, id, c.correlation)
 	}
 	n := int(size) - 4
-	if cap(buf) < n {
+	var buf []byte
+	if space == nil {
 		buf = make([]byte, n)
+	} else {
+		var err error
+		if buf, err = space(ctx, n); err != nil {
+			return nil, err
+		}
+		_ = c.raw.SetReadDeadline(time.Now().Add(timeout)) // on a connection that is gone the read says so
 	}
-	buf = buf[:n]
 	if _, err := io.ReadFull(c.read, buf); err != nil {
 		return nil, unexpected(err)
 	}

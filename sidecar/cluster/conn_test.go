@@ -77,18 +77,63 @@ func TestAnswerThatArrivesInManyPiecesIsWhole(t *testing.T) {
 	})
 }
 
-func TestExchangeReadsIntoTheBufferWhereItFits(t *testing.T) {
+func TestExchangeReadsIntoTheSpaceThatItAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, scripted(t, Config{}, answerWith([]byte{0, 'h', 'i'})), "broker:9092")
-		buf := make([]byte, 0, 3)
-		got, err := conn.Exchange(t.Context(), 0, protocol.Fetch, 13, true, nil, buf)
-		if err != nil || string(got) != "hi" || &got[0] != &buf[:2][1] {
+		var buf []byte
+		got, err := conn.Exchange(t.Context(), 0, protocol.Fetch, 13, true, nil, func(_ context.Context, n int) ([]byte, error) {
+			buf = make([]byte, n)
+			return buf, nil
+		})
+		if err != nil || string(got) != "hi" || len(buf) != 3 || &got[0] != &buf[1] {
 			t.Errorf("got %q, %v, or elsewhere", got, err)
 		}
-		got, err = conn.Exchange(t.Context(), 0, protocol.Fetch, 11, false, nil, make([]byte, 0, 2))
+		got, err = conn.Exchange(t.Context(), 0, protocol.Fetch, 11, false, nil, nil)
 		if err != nil || string(got) != "\x00hi" {
 			t.Errorf("got %q, %v", got, err)
 		}
+	})
+}
+
+// An answer for which there is no memory stays where it is: the broker is not read from, and its time does not run.
+func TestAnswerWaitsForItsSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		taken := make(chan bool, 1)
+		c := scripted(t, Config{}, func(p *peer) {
+			p.greet()
+			q, _ := p.read()
+			head := binary.BigEndian.AppendUint32(nil, 4+3)
+			p.write(binary.BigEndian.AppendUint32(head, uint32(q.correlation)))
+			p.write([]byte("abc"))
+			taken <- true
+			p.hang()
+		})
+		conn := dial(t, c, "broker:9092")
+		got, err := conn.Exchange(t.Context(), time.Second, protocol.Fetch, 11, false, nil, func(_ context.Context, n int) ([]byte, error) {
+			pass(time.Hour)
+			if len(taken) > 0 {
+				t.Error("the answer was read before there was space for it")
+			}
+			return make([]byte, n), nil
+		})
+		if err != nil || string(got) != "abc" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+func TestAnswerThatWaitsForItsSpaceIsGivenUpWithItsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := dial(t, scripted(t, Config{}, answerWith([]byte("abc"))), "broker:9092")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		revoked := errors.New("revoked")
+		_, err := conn.Exchange(ctx, 0, protocol.Fetch, 11, false, nil, func(ctx context.Context, _ int) ([]byte, error) {
+			cancel(revoked)
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		})
+		eq(t, err, revoked)
+		eq(t, conn.broken(), true)
 	})
 }
 

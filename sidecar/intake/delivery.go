@@ -26,12 +26,12 @@ type Delivery interface {
 	// Open says that a partition is ours and is read from start on. A partition that is open already begins anew:
 	// what it held is dropped, its attempts are cancelled (its log was truncated or replaced).
 	Open(p Partition)
-	// Reserve blocks until the partition may take in more and returns how many of the wanted bytes a fetch may bring, at least 1.
-	// It returns an error only when ctx is done.
-	Reserve(ctx context.Context, partition int32, want int64) (int64, error)
+	// Reserve blocks until the partition may take in more, and a record of the least size, and returns how many bytes a fetch may bring: of the most
+	// wanted at least 1. It returns an error only when ctx is done or the partition closed.
+	Reserve(ctx context.Context, partition int32, least, most int64) (int64, error)
 	// Release gives back what is left of the partition's reservation.
 	Release(partition int32)
-	// Room blocks until a record of the given size can be admitted.
+	// Room blocks until a record of the given size can be admitted, and reserves the room for it. While it blocks the partition has nothing reserved.
 	Room(ctx context.Context, partition int32, size int64) error
 	// Admit takes a record in. Offsets ascend. It blocks while there is no room for it.
 	Admit(ctx context.Context, rec *record.Record) error

@@ -100,7 +100,7 @@ func (f *fake) setRoom(id int32, n int) {
 	f.wake = make(chan struct{})
 }
 
-func (f *fake) Reserve(ctx context.Context, id int32, want int64) (int64, error) {
+func (f *fake) Reserve(ctx context.Context, id int32, _, want int64) (int64, error) {
 	if f.most > 0 {
 		want = min(want, f.most)
 	}

@@ -2,83 +2,204 @@ package intake
 
 import (
 	"context"
+	"math/bits"
+	"slices"
 	"sync"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake/fetch"
 )
 
-// holds bounds the decompressed batches that all readers hold together: an allowance shared by all, and one batch at a time above it,
-// however large it turns out to be. Compression has no useful upper bound (a 10 MiB record passes through a 1 MiB limit), and a hundred
-// readers that each inflated a batch while they wait for room would not be bounded memory.
+// holds bounds what all readers hold together beside the records that were taken in: the answers of the brokers and the batches unpacked from them.
+// Neither has a useful bound of its own: Kafka answers with one whole batch however little was asked for (KIP-74), and a 10 MiB record passes
+// compressed through a 1 MiB limit. There is an allowance shared by all, and one reader at a time may be above it, however large its batch turns out to be.
+//
+// Memory is given in the order in which it is asked for. Whoever holds some and waits for room (for a handler, that is, which may take for ever) lets go
+// when others ask, and fetches again once there is room: so nobody waits for longer than brokers take to send.
 type holds struct {
 	mu        sync.Mutex
 	allowance int64
-	used      int64
-	above     *hold // the one that is over the allowance
-	freed     chan struct{}
+	used      int64      // of the allowance: what the one above holds is not in it
+	readers   int64      // that share it
+	holding   []*hold    // those that hold something, longest first
+	above     *hold      // the one that is over the allowance
+	queue     []*request // those that are refused so far, in their order
 }
 
-func newHolds(allowance int64) *holds {
-	return &holds{allowance: allowance, freed: make(chan struct{})}
-}
+func newHolds(allowance int64) *holds { return &holds{allowance: allowance} }
 
 // hold is one reader's part. Its methods are called by that reader alone.
 type hold struct {
 	all   *holds
 	bytes int64
+
+	// patience is the reader's context while it waits for room. It ends early when others ask for what is held.
+	patience context.Context
+	hurry    context.CancelFunc
+
+	small  []byte        // for answers without records or with a few: too little to count
+	answer *fetch.Buffer // for others; nil: none
+	since  time.Time     // when the answer began to be read
 }
 
-// grow asks for n more bytes; it is the decoder's Grow callback.
-func (h *hold) grow(n int64) bool {
+// request is a reader that waits for memory.
+type request struct {
+	hold    *hold
+	bytes   int64
+	granted chan struct{} // closed
+}
+
+// smallAnswer is the size of answer that a reader has memory for always. It bounds what idle partitions cost.
+const smallAnswer = 4 << 10
+
+// leastShare is the least that a fetch asks for on account of the allowance: below, requests would cost more than they bring.
+const leastShare = 16 << 10
+
+// join makes a reader's hold. It ends with leave.
+func (a *holds) join(ctx context.Context) *hold {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.readers++
+	h := &hold{all: a}
+	h.patience, h.hurry = context.WithCancel(ctx)
+	return h
+}
+
+func (h *hold) leave() {
+	h.release()
+	h.hurry()
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	h.all.readers--
+}
+
+// share is what a fetch may ask for so that the answers of all readers fit in the allowance together, unless they hold batches that are larger.
+func (a *holds) share() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return 1 << (bits.Len64(uint64(max(leastShare, a.allowance/max(1, a.readers)-fetch.BufferSlack))) - 1)
+}
+
+// begin prepares for the next answer.
+func (h *hold) begin(ctx context.Context) {
+	if h.patience.Err() == nil {
+		return
+	}
+	h.all.mu.Lock()
+	defer h.all.mu.Unlock()
+	h.patience, h.hurry = context.WithCancel(ctx)
+}
+
+// space gives memory for an answer of n bytes; it is a cluster.Space.
+func (h *hold) space(ctx context.Context, n int) ([]byte, error) {
+	if n <= smallAnswer {
+		if h.small == nil {
+			h.small = make([]byte, smallAnswer)
+		}
+		return h.small[:n], nil
+	}
+	size := fetch.BufferSize(n)
+	if err := h.take(ctx, int64(size)); err != nil {
+		return nil, err
+	}
+	h.answer, h.since = fetch.NewBuffer(size), time.Now()
+	return h.answer.B[:n], nil
+}
+
+// take waits until n more bytes may be held. An error is that of ctx; release then, too.
+func (h *hold) take(ctx context.Context, n int64) error {
+	a := h.all
+	a.mu.Lock()
+	if (len(a.queue) == 0 || a.above == h) && a.grant(h, n) {
+		a.mu.Unlock()
+		return nil
+	}
+	q := &request{hold: h, bytes: n, granted: make(chan struct{})}
+	a.queue = append(a.queue, q)
+	a.serve()
+	a.mu.Unlock()
+	select {
+	case <-q.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queue = slices.DeleteFunc(a.queue, func(o *request) bool { return o == q })
+	a.serve()
+	return context.Cause(ctx)
+}
+
+// give gives n bytes back.
+func (h *hold) give(n int64) {
+	if n == 0 {
+		return
+	}
 	a := h.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.above != h && a.used+n > a.allowance {
-		if a.above != nil {
-			return false
-		}
+	h.bytes -= n
+	switch {
+	case a.above != h:
+		a.used -= n
+	case a.used+h.bytes <= a.allowance:
+		a.used += h.bytes
+		a.above = nil
+	}
+	if h.bytes == 0 {
+		a.holding = slices.DeleteFunc(a.holding, func(o *hold) bool { return o == h })
+	}
+	a.serve()
+}
+
+// release gives everything back; the answer is not to be looked at any more.
+func (h *hold) release() {
+	if h.answer != nil {
+		h.answer.Free()
+		h.answer = nil
+	}
+	h.give(h.bytes)
+}
+
+// grant books n bytes for h, if there are as many.
+func (a *holds) grant(h *hold, n int64) bool {
+	switch {
+	case a.above == h:
+	case a.used+n <= a.allowance:
+		a.used += n
+	case a.above == nil:
 		a.above = h
+		a.used -= h.bytes
+	default:
+		return false
+	}
+	if h.bytes == 0 && n > 0 {
+		a.holding = append(a.holding, h)
 	}
 	h.bytes += n
-	a.used += n
 	return true
 }
 
-// isAbove says that this is the one batch above the allowance: it must not be held while waiting for room.
-func (h *hold) isAbove() bool {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	return h.all.above == h
-}
-
-// release gives everything back.
-func (h *hold) release() {
-	a := h.all
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if h.bytes == 0 && a.above != h {
+// serve grants what is asked for, in order, as far as it goes. For the first that has to wait on, as many others are hurried as hold what it
+// asks for, and the one above the allowance, whose place it may have as well.
+func (a *holds) serve() {
+	for len(a.queue) > 0 && a.grant(a.queue[0].hold, a.queue[0].bytes) {
+		close(a.queue[0].granted)
+		a.queue[0] = nil
+		a.queue = a.queue[1:]
+	}
+	if len(a.queue) == 0 {
 		return
 	}
-	a.used -= h.bytes
-	h.bytes = 0
-	if a.above == h {
-		a.above = nil
-	}
-	close(a.freed)
-	a.freed = make(chan struct{})
-}
-
-// wait blocks until somebody has given something back.
-func (a *holds) wait(ctx context.Context) error {
-	a.mu.Lock()
-	freed := a.freed
-	free := a.above == nil
-	a.mu.Unlock()
-	if free {
-		return ctx.Err()
-	}
-	select {
-	case <-freed:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	a.above.hurry()
+	free := a.allowance - a.used
+	for _, h := range a.holding {
+		if free >= a.queue[0].bytes {
+			return
+		}
+		if h != a.above && h != a.queue[0].hold {
+			h.hurry()
+			free += h.bytes
+		}
 	}
 }

@@ -3,133 +3,261 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func TestBatchesShareTheAllowance(t *testing.T) {
-	all := newHolds(100)
-	a, b, c := &hold{all: all}, &hold{all: all}, &hold{all: all}
-	if !a.grow(60) || !b.grow(40) || a.isAbove() || b.isAbove() {
-		t.Fatal("what fits is above")
+// held is what readers hold within the allowance, and above it.
+func (a *holds) held() (within, above int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.above != nil {
+		above = a.above.bytes
 	}
-	if !c.grow(1) || !c.isAbove() {
-		t.Fatal("the first above the allowance was refused")
-	}
-	if a.grow(1) || b.grow(1) {
-		t.Fatal("a second one is above")
-	}
-	if !c.grow(1000) {
-		t.Fatal("the one above may not grow")
-	}
-	c.release()
-	if c.isAbove() || all.used != 100 || !b.grow(1) || !b.isAbove() {
-		t.Fatalf("after the release: used %d", all.used)
-	}
-	b.release()
-	a.release()
-	a.release()
-	if all.used != 0 || all.above != nil || a.bytes != 0 {
-		t.Fatalf("%d bytes are left", all.used)
-	}
-	if !a.grow(1000) || !a.isAbove() {
-		t.Fatal("one batch that is larger than the allowance is not taken")
+	return a.used, above
+}
+
+func (a *holds) empty(t *testing.T) {
+	t.Helper()
+	if within, above := a.held(); within != 0 || above != 0 || a.above != nil || len(a.holding)+len(a.queue) > 0 {
+		t.Fatalf("%d bytes within and %d above are left", within, above)
 	}
 }
 
-func TestReleaseWakesWhoWaits(t *testing.T) {
+// readers joins some.
+func readers(t *testing.T, all *holds, n int) []*hold {
+	var hs []*hold
+	for range n {
+		h := all.join(t.Context())
+		t.Cleanup(h.leave)
+		hs = append(hs, h)
+	}
+	return hs
+}
+
+func mustTake(t *testing.T, h *hold, n int64) {
+	t.Helper()
+	if err := h.take(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReadersShareTheAllowanceAndOneMayBeAbove(t *testing.T) {
+	all := newHolds(100)
+	h := readers(t, all, 3)
+	a, b, c := h[0], h[1], h[2]
+	mustTake(t, a, 60)
+	mustTake(t, b, 40)
+	mustTake(t, c, 1)
+	mustTake(t, c, 1000)
+	if within, above := all.held(); within != 100 || above != 1001 {
+		t.Fatalf("%d within, %d above", within, above)
+	}
+	c.give(1000)
+	if within, above := all.held(); within != 100 || above != 1 {
+		t.Fatalf("%d within, %d above", within, above)
+	}
+	a.release()
+	c.give(0)
+	mustTake(t, c, 2)
+	c.give(2) // what is left of it fits
+	if within, above := all.held(); within != 41 || above != 0 {
+		t.Fatalf("%d within, %d above", within, above)
+	}
+	b.release()
+	b.release()
+	c.release()
+	all.empty(t)
+	mustTake(t, a, 1000)
+	if within, above := all.held(); within != 0 || above != 1000 {
+		t.Fatalf("an answer larger than the allowance: %d within, %d above", within, above)
+	}
+	a.release()
+}
+
+// Whoever asked first is served first: a large answer is not passed by small ones for ever, and nobody is woken in vain.
+func TestMemoryIsGivenInTheOrderInWhichItWasAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := newHolds(10)
-		large := &hold{all: all}
-		if err := all.wait(t.Context()); err != nil {
-			t.Fatalf("nobody is above: %v", err)
+		all := newHolds(100)
+		h := readers(t, all, 6)
+		mustTake(t, h[0], 80)
+		mustTake(t, h[1], 100) // above
+		var mu sync.Mutex
+		var served []string
+		said := func() string {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return fmt.Sprint(served)
 		}
-		large.grow(11)
-		woken := make(chan error, 3)
-		for range 3 {
-			go func() { woken <- all.wait(t.Context()) }()
+		for i, n := range []int64{90, 10, 50, 40} {
+			go func() {
+				if err := h[i+2].take(t.Context(), n); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				served = append(served, fmt.Sprint(n))
+			}()
+			synctest.Wait()
 		}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		gone := errors.New("partition is gone")
-		left := make(chan error, 1)
-		go func() { left <- all.wait(ctx) }()
-		synctest.Wait()
-		if len(woken) > 0 {
-			t.Fatal("woken early")
+		if got := said(); got != "[]" {
+			t.Fatalf("served %s", got)
 		}
-		cancel(gone)
-		if err := <-left; !errors.Is(err, gone) {
-			t.Fatal(err)
+		h[1].release() // 90 is above now, and 10 fits; 50 does not, and 40 may not pass it
+		if got := said(); got != "[90 10]" && got != "[10 90]" {
+			t.Fatalf("served %s", got)
 		}
-		large.release()
-		for range 3 {
-			if err := <-woken; err != nil {
-				t.Fatal(err)
-			}
+		h[0].release()
+		if got := said(); len(served) != 4 {
+			t.Fatalf("served %s", got)
 		}
+		for _, h := range h {
+			h.release()
+		}
+		all.empty(t)
 	})
 }
 
-// Readers inflate batches of any size, wait when refused, and never hold more than the allowance and one batch.
-func TestNeverTwoBatchesAboveTheAllowance(t *testing.T) {
-	const allowance, readers, rounds = 1000, 8, 2000
+func TestReaderThatEndsWhileItWaitsLeavesItsPlaceToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newHolds(100)
+		h := readers(t, all, 4)
+		mustTake(t, h[0], 80)
+		mustTake(t, h[1], 100)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- h[2].take(ctx, 90) }()
+		synctest.Wait()
+		go func() { second <- h[3].take(t.Context(), 20) }()
+		synctest.Wait()
+		if len(second) > 0 {
+			t.Fatal("the second one passed the first")
+		}
+		gone := errors.New("partition is gone")
+		cancel(gone)
+		if err := <-first; !errors.Is(err, gone) {
+			t.Fatal(err)
+		}
+		if err := <-second; err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range h {
+			h.release()
+		}
+		all.empty(t)
+	})
+}
+
+// Only those that hold what is asked for lose their patience, those first that have held it longest.
+func TestOnlyAsManyAreHurriedAsHoldWhatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newHolds(100)
+		h := readers(t, all, 5)
+		for _, h := range h[:3] {
+			mustTake(t, h, 30)
+		}
+		mustTake(t, h[3], 500)
+		hurried := func() (is []int) {
+			for i, h := range h {
+				if h.patience.Err() != nil {
+					is = append(is, i)
+				}
+			}
+			return is
+		}
+		if got := hurried(); got != nil {
+			t.Fatalf("%v are hurried though nobody waits", got)
+		}
+		got := make(chan error, 1)
+		go func() { got <- h[4].take(t.Context(), 60) }()
+		synctest.Wait()
+		if got := hurried(); !slices.Equal(got, []int{0, 1, 3}) {
+			t.Fatalf("%v are hurried", got)
+		}
+		h[0].release()
+		h[1].release()
+		if err := <-got; err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range h {
+			h.release()
+			if h.begin(t.Context()); h.patience.Err() != nil {
+				t.Fatal("the next answer is hurried too")
+			}
+		}
+		all.empty(t)
+	})
+}
+
+func TestAnswersOfAllReadersFitTogether(t *testing.T) {
+	for _, n := range []int{1, 2, 16, 100} {
+		all := newHolds(16 << 20)
+		hs := readers(t, all, n)
+		for _, h := range hs {
+			if _, err := h.space(t.Context(), int(all.share())+200); err != nil { // its header
+				t.Fatal(err)
+			}
+		}
+		if _, above := all.held(); above > 0 {
+			t.Errorf("%d readers that ask for %d bytes each are above the allowance", n, all.share())
+		}
+	}
+}
+
+func TestSmallAnswersAreNeverWaitedFor(t *testing.T) {
+	all := newHolds(100)
+	h := readers(t, all, 2)
+	mustTake(t, h[0], 1000)
+	mustTake(t, h[1], 100)
+	if b, err := h[1].space(t.Context(), 200); err != nil || len(b) != 200 {
+		t.Fatal(len(b), err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = h[1].space(t.Context(), smallAnswer) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Readers hold answers and batches of any size, some end while they wait, and never is more held than the allowance and one batch.
+func TestNeverTwoReadersAboveTheAllowance(t *testing.T) {
+	const allowance, count, rounds, largest = 1000, 8, 2000, 2400
 	all := newHolds(allowance)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var mu sync.Mutex
-	holding := map[*hold]int64{}
-	check := func() { // under mu
-		var within int64
-		above := 0
-		for h, n := range holding {
-			if h.isAbove() {
-				above++
-			} else {
-				within += n
-			}
-		}
-		if above > 1 || within > allowance {
-			t.Errorf("%d batches are above, the others hold %d", above, within)
-		}
-	}
 	var group sync.WaitGroup
-	for i := range readers {
+	for i, h := range readers(t, all, count) {
 		group.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
-			h := &hold{all: all}
 			for range rounds {
-				for step := rng.IntN(4); step >= 0; step-- {
-					n := rng.Int64N(600)
-					mu.Lock() // so that the book is as new as what it is compared with
-					ok := h.grow(n)
-					if ok {
-						holding[h] += n
-					}
-					check()
-					mu.Unlock()
-					if !ok {
+				one, end := context.WithCancel(ctx)
+				if rng.IntN(8) == 0 {
+					end()
+				}
+				for range 1 + rng.IntN(4) {
+					if h.take(one, rng.Int64N(600)) != nil {
 						break
 					}
-				}
-				refused := !h.isAbove() && rng.IntN(2) == 0
-				mu.Lock()
-				h.release()
-				delete(holding, h)
-				mu.Unlock()
-				if refused {
-					if err := all.wait(ctx); err != nil {
-						t.Errorf("a release woke nobody: %v", err)
-						return
+					if within, above := all.held(); within > allowance || above > largest {
+						t.Errorf("%d bytes within the allowance, %d above", within, above)
 					}
+					if rng.IntN(3) == 0 {
+						h.give(rng.Int64N(h.bytes + 1))
+					}
+				}
+				end()
+				h.release()
+				if ctx.Err() != nil {
+					t.Error("waited for ever")
+					return
 				}
 			}
 		})
 	}
 	group.Wait()
-	if all.used != 0 || all.above != nil {
-		t.Fatalf("%d bytes are left", all.used)
-	}
+	all.empty(t)
 }

@@ -36,7 +36,7 @@ type Config struct {
 	ReconnectBackoffMax               time.Duration
 	RetryBackoff, RetryBackoffMax     time.Duration
 	MetadataMaxAge                    time.Duration
-	BatchAllowance                    int64 // bytes of decompressed batches held by all readers while they wait for room
+	BatchAllowance                    int64 // bytes of answers and unpacked batches held by all readers together
 	StartAt                           StartAt
 	CommitInterval                    time.Duration
 	StartupTimeout                    time.Duration

@@ -200,7 +200,7 @@ func (in *Intake) read(p Partition, a *assignment) {
 		close(a.done)
 		return
 	}
-	r := &reader{in: in, part: p, log: in.log.With(slog.Int("partition", int(p.ID))), hold: hold{all: in.holds}}
+	r := &reader{in: in, part: p, log: in.log.With(slog.Int("partition", int(p.ID)))}
 	in.readers.Go(func() {
 		defer close(a.done)
 		r.run(a.ctx)

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +24,12 @@ type reader struct {
 	lineage   lineage   // of what lies below next
 	verified  int32     // the leader epoch whose leader has what was read, -1 before the first
 	named     time.Time // when the leader named the preferred replica
-	hold      hold
+	hold      *hold
 	next      int64 // next offset to fetch
+	least     int64 // size of the record there, as far as it is known: there must be room for it
 	conn      *cluster.Conn
-	preferred int32 // follower that the leader names for our rack (KIP-392), -1: the leader
-	buf       []byte
+	space     cluster.Space // of hold
+	preferred int32         // follower that the leader names for our rack (KIP-392), -1: the leader
 	backoff   time.Duration
 	served    bool      // the connection has answered since the last trouble
 	warned    time.Time // when the last trouble was logged, so that an outage is not a flood
@@ -38,6 +38,9 @@ type reader struct {
 // run reads until ctx is done. Trouble is waited out: nothing that a broker answers ends a reader.
 func (r *reader) run(ctx context.Context) {
 	defer r.disconnect()
+	r.hold = r.in.holds.join(ctx)
+	defer r.hold.leave()
+	r.space = r.hold.space
 	r.begin(r.part)
 	for ctx.Err() == nil {
 		err := r.fetch(ctx)
@@ -86,7 +89,7 @@ func (r *reader) pause(ctx context.Context, err error) {
 // fetch makes one request and admits what it brings.
 func (r *reader) fetch(ctx context.Context) error {
 	cfg := &r.in.cfg
-	room, err := r.in.delivery.Reserve(ctx, r.part.ID, int64(cfg.PartitionMaxBytes))
+	room, err := r.in.delivery.Reserve(ctx, r.part.ID, r.least, int64(cfg.PartitionMaxBytes))
 	if err != nil {
 		return err
 	}
@@ -98,14 +101,15 @@ func (r *reader) fetch(ctx context.Context) error {
 	if same, err := r.verify(ctx, epoch); err != nil || !same {
 		return err
 	}
-	res, buf, err := fetch.Do(ctx, r.conn, cfg.FetchMaxWait+cfg.SocketTimeout, fetch.Request{
+	r.hold.begin(ctx)
+	defer r.hold.release()
+	res, err := fetch.Do(ctx, r.conn, cfg.FetchMaxWait+cfg.SocketTimeout, fetch.Request{
 		Topic: cfg.Topic, TopicID: r.part.Log.TopicID, Partition: r.part.ID,
 		Offset: r.next, LeaderEpoch: epoch,
 		MaxWait: cfg.FetchMaxWait, MinBytes: cfg.FetchMinBytes,
-		MaxBytes: cfg.FetchMaxBytes, PartitionMaxBytes: int32(min(room, int64(cfg.PartitionMaxBytes))),
+		MaxBytes: cfg.FetchMaxBytes, PartitionMaxBytes: int32(min(room, int64(cfg.PartitionMaxBytes), r.in.holds.share())),
 		ReadCommitted: cfg.ReadCommitted, Rack: cfg.Rack,
-	}, r.buf)
-	r.buf = buf
+	}, r.space)
 	if err != nil {
 		r.disconnect()
 		return fmt.Errorf("fetch: %w", err)
@@ -126,25 +130,19 @@ func (r *reader) fetch(ctx context.Context) error {
 	r.served = true // after the naming of a replica, which may be one that nobody reaches
 	r.report(res)
 	from := r.next
-	if err := r.admit(ctx, res); err != nil {
+	switch err := r.admit(ctx, res); {
+	case errors.Is(err, errLetGo):
+		return nil
+	case err != nil:
 		return err
 	}
 	r.report(res)
-	r.shrink()
 	if len(res.Records) > 0 && r.next == from {
 		return fmt.Errorf("fetch at offset %d: the answer holds nothing from there on", from)
 	}
+	r.hold.release()
 	wait(ctx, res.Throttle) // a quota that the broker asks us to keep (KIP-219)
 	return nil
-}
-
-// keepBuffer is the size of response buffer that a reader keeps between fetches; a larger one, grown for one large batch, is let go.
-const keepBuffer = 256 << 10
-
-func (r *reader) shrink() {
-	if cap(r.buf) > keepBuffer {
-		r.buf = nil
-	}
 }
 
 func (r *reader) report(res fetch.Response) {
@@ -154,31 +152,31 @@ func (r *reader) report(res fetch.Response) {
 // maxBatch is the most that one batch may decompress to. No producer's batch comes near it; what does is not data.
 const maxBatch = 1 << 30
 
+// errLetGo says that the answer was let go for others that asked for its memory. The rest of it is fetched again.
+var errLetGo = errors.New("answer was let go")
+
 // admit hands on the records of one response.
 func (r *reader) admit(ctx context.Context, res fetch.Response) error {
-	for {
-		if err := r.admitSome(ctx, res); !errors.Is(err, errLetGo) {
-			return err
-		}
+	var cost time.Duration // what it took to get what is held
+	if r.hold.answer != nil {
+		cost = time.Since(r.hold.since)
 	}
-}
-
-// errLetGo says that the batch was let go, and that there is room now to unpack it again from the position on.
-var errLetGo = errors.New("batch was let go")
-
-func (r *reader) admitSome(ctx context.Context, res fetch.Response) error {
+	var began time.Time
 	d := fetch.NewDecoder(res.Records, fetch.Options{
 		Partition: r.part.ID, From: r.next, ReadCommitted: r.in.cfg.ReadCommitted, CheckCRC: r.in.cfg.CheckCRCs, Aborted: res.Aborted,
-		MaxBatchBytes: maxBatch, Grow: r.hold.grow,
+		MaxBatchBytes: maxBatch, Grow: func(n int64) bool {
+			err := r.hold.take(ctx, n)
+			began = time.Now()
+			return err == nil
+		},
 	})
-	defer r.letGo(d)
+	defer d.Release()
 	for {
-		began := time.Now()
+		began = time.Now()
 		info, ok, err := d.NextBatch()
 		switch {
-		case errors.Is(err, fetch.ErrNoRoom): // another reader has the one large batch
-			r.letGo(d)
-			return cmp.Or(r.in.holds.wait(ctx), errLetGo)
+		case errors.Is(err, fetch.ErrNoRoom):
+			return context.Cause(ctx)
 		case err != nil:
 			return fmt.Errorf("decode at offset %d: %w", r.next, err)
 		case !ok:
@@ -188,38 +186,25 @@ func (r *reader) admitSome(ctx context.Context, res fetch.Response) error {
 		unpacking := time.Since(began)
 		r.lineage = r.lineage.add(info.LeaderEpoch, r.next)
 		for more := true; more; {
-			if more, err = r.admitNext(ctx, d, unpacking); err != nil {
+			if more, err = r.admitNext(ctx, d, cost+unpacking); err != nil {
 				return err
 			}
 		}
-		r.letGo(d)
+		r.hold.give(d.Release())
 		r.advance(d.Position(), d.Epoch())
 	}
 }
 
 // admitNext hands on the next record of the open batch as soon as there is room for it; more is false at the batch's end.
-//
-// A batch above the allowance keeps every other such batch out, so its reader does not wait for room with it, except for as long as
-// unpacking it took: to let go at once would unpack it anew for every record where records are large and room comes one by one, and to wait
-// longer costs the others more than it saves.
-func (r *reader) admitNext(ctx context.Context, d *fetch.Decoder, unpacking time.Duration) (more bool, err error) {
+func (r *reader) admitNext(ctx context.Context, d *fetch.Decoder, cost time.Duration) (more bool, err error) {
 	size, ok := d.PeekSize()
 	if !ok {
 		return false, nil
 	}
-	patience := ctx
-	if r.hold.isAbove() {
-		var stop context.CancelFunc
-		patience, stop = context.WithTimeout(ctx, unpacking)
-		defer stop()
-	}
-	ended := func() bool { return patience.Err() != nil && ctx.Err() == nil }
-	if err := r.in.delivery.Room(patience, r.part.ID, size); err != nil {
-		if !ended() {
-			return false, err
-		}
-		r.letGo(d)
-		return false, cmp.Or(r.in.delivery.Room(ctx, r.part.ID, size), errLetGo)
+	r.least = size
+	err = r.patiently(ctx, cost, func(ctx context.Context) error { return r.in.delivery.Room(ctx, r.part.ID, size) })
+	if err != nil {
+		return false, err
 	}
 	rec, ok, err := d.Next()
 	if err != nil {
@@ -228,27 +213,25 @@ func (r *reader) admitNext(ctx context.Context, d *fetch.Decoder, unpacking time
 	if !ok {
 		return false, nil
 	}
-	err = r.in.delivery.Admit(patience, rec)
-	letGo := err != nil && ended()
-	if letGo {
-		// Others took the room, or there is none for this record's key: the record alone waits.
-		r.letGo(d)
-		err = r.in.delivery.Admit(ctx, rec)
-	}
+	// There may be no room any more, or none for this record's key.
+	err = r.patiently(ctx, cost, func(ctx context.Context) error { return r.in.delivery.Admit(ctx, rec) })
 	if err != nil {
 		return false, err
 	}
-	r.next = rec.Offset + 1
-	if letGo {
-		return false, errLetGo
-	}
+	r.next, r.least = rec.Offset+1, 0
 	return true, nil
 }
 
-// letGo gives back what the unpacked batch takes.
-func (r *reader) letGo(d *fetch.Decoder) {
-	d.Release()
-	r.hold.release()
+// patiently waits with what is held until others ask for it, and then for as long again as it took to get: to let go at once would get it anew for
+// every record where records are large and room comes one by one, and to wait longer costs the others more than it saves.
+func (r *reader) patiently(ctx context.Context, cost time.Duration, wait func(context.Context) error) error {
+	err := wait(r.hold.patience)
+	if err == nil || r.hold.patience.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	last, stop := context.WithTimeoutCause(ctx, cost, errLetGo)
+	defer stop()
+	return wait(last)
 }
 
 // advance passes what holds nothing for us. epoch is that of the batch which ends before next, -1 when it is unknown.
@@ -368,7 +351,7 @@ func (r *reader) reopen(p Partition) {
 
 // begin sets the reader to where the reading of a partition begins.
 func (r *reader) begin(p Partition) {
-	r.part, r.next, r.preferred, r.verified, r.lineage = p, p.Read, -1, -1, nil
+	r.part, r.next, r.least, r.preferred, r.verified, r.lineage = p, p.Read, 0, -1, -1, nil
 	if p.Read == p.Start {
 		r.lineage = r.lineage.add(p.Epoch, 0)
 	}

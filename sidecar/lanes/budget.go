@@ -209,15 +209,15 @@ func (l *Lanes) Reserve(p int32, bytes int64) int64 {
 }
 
 // Unreserve gives back bytes that [Lanes.Reserve] granted and no record used. More than what is left counts as all of
-// it, so the caller need not know how far records have used it up.
-func (l *Lanes) Unreserve(p int32, bytes int64) {
+// it, so the caller need not know how far records have used it up. Returns how many it were.
+func (l *Lanes) Unreserve(p int32, bytes int64) int64 {
 	pt := l.parts[p]
-	if pt == nil {
-		return
+	if pt == nil || bytes <= 0 {
+		return 0
 	}
-	if n := min(bytes, pt.bytes.reserved); n > 0 {
-		l.bytes.reserve(&pt.bytes, -n)
-	}
+	n := min(bytes, pt.bytes.reserved)
+	l.bytes.reserve(&pt.bytes, -n)
+	return n
 }
 
 // Fits says whether Add would take a record of this size now, out of the partition's reservation first, into a lane that is not parked. For the lane
@@ -230,6 +230,19 @@ func (l *Lanes) Fits(p int32, size int64) bool {
 	l.even(pt)
 	covered := min(pt.bytes.reserved, size)
 	return l.records.fits(&pt.records, 1, false) && (l.bytes.fits(&pt.bytes, size-covered, false) || l.alone(pt))
+}
+
+// Secure sets aside what one record of this size still needs beyond what the partition has reserved, so that [Lanes.Add] takes it unless the count is
+// used up meanwhile. It may be the one record above the bounds. False changes nothing: see [Lanes.Fits].
+func (l *Lanes) Secure(p int32, size int64) bool {
+	if !l.Fits(p, size) {
+		return false
+	}
+	pt := l.parts[p]
+	if more := size - pt.bytes.reserved; more > 0 {
+		l.bytes.reserve(&pt.bytes, more)
+	}
+	return true
 }
 
 // HasRoom says whether fetching for the partition is worth it. Once a bound was hit (Add or Reserve refused) it is only

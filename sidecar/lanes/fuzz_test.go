@@ -84,7 +84,11 @@ func play(t *testing.T, program []byte) {
 		case op == 36:
 			m.reserve(p, int64(arg(256))*10)
 		case op == 37:
-			l.Unreserve(p, int64(arg(256))*10)
+			if n := int64(arg(256)) * 10; n%4 == 0 {
+				m.secure(p, n)
+			} else {
+				l.Unreserve(p, n)
+			}
 		case op == 38:
 			switch arg(6) {
 			case 0:
@@ -113,6 +117,22 @@ func (m *model) reserve(p int32, n int64) {
 	granted := m.l.Reserve(p, n)
 	if pt := m.l.parts[p]; granted < 0 || granted > n || granted > 0 && (pt == nil || !pt.open) || m.l.PartitionStats(p).Reserved != before+granted {
 		m.t.Fatalf("reserve %d for partition %d granted %d", n, p, granted)
+	}
+}
+
+func (m *model) secure(p int32, n int64) {
+	before := m.l.PartitionStats(p).Reserved
+	pt := m.parts[p]
+	want := pt != nil && pt.open && !m.refusable(p, n, false)
+	if got := m.l.Secure(p, n); got != want {
+		m.t.Fatalf("secure %d for partition %d: %t", n, p, got)
+	}
+	after := before
+	if want {
+		m.largest, after = max(m.largest, n), max(before, n)
+	}
+	if got := m.l.PartitionStats(p).Reserved; got != after {
+		m.t.Fatalf("secure %d for partition %d: %d reserved, %d before", n, p, got, before)
 	}
 }
 

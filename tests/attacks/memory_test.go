@@ -158,3 +158,37 @@ func TestFullParkedBoundPausesItsPartitionAlone(t *testing.T) {
 	h.CheckOrder(t, all, harness.Once, nil)
 	b.WaitCommitted(env.Group(), topic)
 }
+
+// A hundred partitions are full of records of a megabyte, each a batch that comes whole however little a fetch asks for, and nothing is settled: what
+// arrives must not lie in memory until there is room for it, partition by partition.
+func TestAnswersOfAHundredPartitionsAreWithinTheBounds(t *testing.T) {
+	const partitions, each, record = 100, 3, 1_000_000
+	b := harness.Real(t)
+	topic := b.CreateTopic(partitions)
+	release := make(chan struct{})
+	h := harness.NewHandler(t, func(harness.Call) harness.Answer { return harness.Answer{Until: release} }).Brief()
+	var records []*kgo.Record
+	for i := range each {
+		var batch []*kgo.Record
+		for p := range int32(partitions) {
+			batch = append(batch, &kgo.Record{Topic: topic, Partition: p, Key: []byte("one"), Value: noise(byte(i), record)})
+		}
+		records = append(records, b.ProduceAt(batch...)...)
+	}
+	env := harness.TestEnv(b, topic, h).With("MAX_IN_FLIGHT_BYTES", "16MiB", "PARKED_MAX_BYTES", "1MiB", "HANDLER_TIMEOUT", "5m")
+	s := harness.Start(t, env).WaitReady()
+	// As many as a bound takes of which half is guaranteed to partitions too small to use it.
+	h.WaitCalls(8)
+	harness.Throughout(t, 5*time.Second, func() (bool, string) {
+		held := s.Metrics().Value("kafka_sidecar_in_flight_bytes")
+		return held <= 16<<20+record+1000, fmt.Sprintf("%v bytes held with a bound of 16 MiB", held)
+	})
+	promised(t, s, 17<<20, record, record)
+	began := time.Now()
+	close(release)
+	h.WaitSettledWithin(records, 4*harness.Patience)
+	t.Logf("%d records in %s", len(records), time.Since(began))
+	h.CheckOrder(t, records, harness.Once, nil)
+	b.WaitCommitted(env.Group(), topic)
+	promised(t, s, 17<<20, record, record)
+}

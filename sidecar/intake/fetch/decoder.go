@@ -52,7 +52,7 @@ type Decoder struct {
 	next  entry  // parsed and not handed out
 	ready bool   // next is valid
 
-	buf  *buffer // nil: none held
+	buf  *Buffer // nil: none held
 	held int64   // granted by Grow since the last Release
 }
 
@@ -173,7 +173,7 @@ func (d *Decoder) advance() bool {
 func (d *Decoder) Release() int64 {
 	d.close()
 	if d.buf != nil {
-		d.buf.free()
+		d.buf.Free()
 		d.buf = nil
 	}
 	held := d.held

@@ -267,7 +267,7 @@ func TestRecordsOwnTheirMemory(t *testing.T) {
 		rec, _, _ := d.Next()
 		clear(raw)
 		if buf != nil {
-			clear(buf.b[:cap(buf.b)])
+			clear(buf.B[:cap(buf.B)])
 		}
 		d.Release()
 		_ = append(rec.Key, "overwrites"...)

@@ -46,31 +46,28 @@ type Response struct {
 	PreferredReplica int32         // broker to fetch from instead, with no records here; -1 none
 	Throttle         time.Duration // the broker answers nothing on this connection for so long (KIP-219)
 	Aborted          []Aborted
-	Records          []byte // record set; aliases the buffer given to Do
+	Records          []byte // record set; aliases what Space gave
 }
 
-// Do makes one round trip within timeout, which must leave room beyond MaxWait. It gives buf back, grown when the answer needed more, also beside an
-// error. The error is one of the connection, which is closed then, or of an answer that makes no sense (cluster.ErrMalformed).
+// Do makes one round trip within timeout, which must leave room beyond MaxWait. The answer is read into what space gives, see cluster.Conn.Exchange: one
+// whole batch comes however little was asked for, so that its size is known only then. The error is one of the connection, which is closed then, or of an answer that makes no sense (cluster.ErrMalformed).
 //
 // The topic is named by id where the broker speaks v13 and the id is known: it then refuses a topic that was deleted and created again with
 // kafka.UnknownTopicID or kafka.InconsistentTopicID (KIP-516), where by name it would answer from the new topic's log.
-func Do(ctx context.Context, conn *cluster.Conn, timeout time.Duration, req Request, buf []byte) (Response, []byte, error) {
+func Do(ctx context.Context, conn *cluster.Conn, timeout time.Duration, req Request, space cluster.Space) (Response, error) {
 	version, err := pick(conn, req)
 	if err != nil {
-		return Response{}, buf, err
+		return Response{}, err
 	}
-	answer, err := conn.Exchange(ctx, timeout, protocol.Fetch, version, version >= versionByID, encode(req, version), buf[:0])
+	answer, err := conn.Exchange(ctx, timeout, protocol.Fetch, version, version >= versionByID, encode(req, version), space)
 	if err != nil {
-		return Response{}, buf, fmt.Errorf("fetch partition %d at offset %d: %w", req.Partition, req.Offset, err)
+		return Response{}, fmt.Errorf("fetch partition %d at offset %d: %w", req.Partition, req.Offset, err)
 	}
 	resp, err := decode(answer, req, version)
 	if err != nil {
 		err = fmt.Errorf("fetch partition %d at offset %d: decode the answer of %s: %w", req.Partition, req.Offset, conn.Addr(), err)
 	}
-	if cap(answer) > cap(buf) {
-		buf = answer
-	}
-	return resp, buf[:0], err
+	return resp, err
 }
 
 func pick(conn *cluster.Conn, req Request) (int16, error) {

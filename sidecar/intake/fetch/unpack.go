@@ -3,8 +3,6 @@ package fetch
 import (
 	"errors"
 	"fmt"
-	"math/bits"
-	"sync"
 )
 
 // codec unpacks one compression. Its size is told before a byte is unpacked, so that memory can be asked for first.
@@ -49,7 +47,7 @@ func (d *Decoder) unpack(b *batch) ([]byte, error) {
 		if !d.room(int(size)) {
 			return nil, ErrNoRoom
 		}
-		data, err := c.unpack(d.buf.b[:0], b.payload)
+		data, err := c.unpack(d.buf.B[:0], b.payload)
 		switch {
 		case err == nil && int64(len(data)) <= limit:
 			return data, nil
@@ -58,58 +56,24 @@ func (d *Decoder) unpack(b *batch) ([]byte, error) {
 		case !errors.Is(err, errShort):
 			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, c.name, err)
 		}
-		size = max(2*size, int64(cap(d.buf.b))+1)
+		size = max(2*size, int64(cap(d.buf.B))+1)
 	}
 }
 
 // room makes the buffer hold n bytes, if it is allowed to grow.
 func (d *Decoder) room(n int) bool {
-	if d.buf != nil && cap(d.buf.b) >= n {
+	if d.buf != nil && cap(d.buf.B) >= n {
 		return true
 	}
-	n = bufferSize(n)
+	n = BufferSize(n)
 	more := int64(n) - d.held
 	if more > 0 && d.o.Grow != nil && !d.o.Grow(more) {
 		return false
 	}
 	d.held += max(more, 0)
 	if d.buf != nil {
-		d.buf.free()
+		d.buf.Free()
 	}
-	d.buf = newBuffer(n)
+	d.buf = NewBuffer(n)
 	return true
-}
-
-// buffer is memory for unpacked batches. Small ones are pooled by powers of two; large ones are rare and would stay in a pool beyond every bound.
-type buffer struct{ b []byte }
-
-const (
-	minBufferBits = 14
-	maxBufferBits = 20 // the default of max.message.bytes
-)
-
-var buffers [maxBufferBits - minBufferBits + 1]sync.Pool // of *buffer
-
-// bufferSize is how much memory a buffer for n bytes takes.
-func bufferSize(n int) int {
-	if n > 1<<maxBufferBits {
-		return n
-	}
-	return 1 << max(minBufferBits, bits.Len(uint(max(n, 1)-1)))
-}
-
-// newBuffer gives a buffer of n bytes, a result of bufferSize.
-func newBuffer(n int) *buffer {
-	if n <= 1<<maxBufferBits {
-		if b, ok := buffers[bits.Len(uint(n))-1-minBufferBits].Get().(*buffer); ok {
-			return b
-		}
-	}
-	return &buffer{b: make([]byte, 0, n)}
-}
-
-func (b *buffer) free() {
-	if cap(b.b) <= 1<<maxBufferBits {
-		buffers[bits.Len(uint(cap(b.b)))-1-minBufferBits].Put(b)
-	}
 }
