@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -12,17 +13,20 @@ import (
 
 // holds bounds what all readers hold together beside the records that were taken in: the answers of the brokers and the batches unpacked from them.
 // Neither has a useful bound of its own: Kafka answers with one whole batch however little was asked for (KIP-74), and a 10 MiB record passes
-// compressed through a 1 MiB limit. There is an allowance shared by all, and one reader at a time may be above it, however large its batch turns out to be.
+// compressed through a 1 MiB limit. There is an allowance. Half of it every reader has an equal share of, which is what its fetches ask for, so that
+// only larger batches make anybody wait. The other half is common to those; and one reader at a time may be above it, however large its batch turns
+// out to be.
 //
-// Memory is given in the order in which it is asked for. Whoever holds some and waits for room (for a handler, that is, which may take for ever) lets go
-// when others ask, and fetches again once there is room: so nobody waits for longer than brokers take to send.
+// Common memory is given in the order in which it is asked for. Whoever holds some and waits for room (for a handler, that is, which may take for
+// ever) lets go when others ask, and fetches again once there is room: so nobody waits for longer than brokers take to send.
 type holds struct {
 	mu        sync.Mutex
 	allowance int64
-	used      int64      // of the allowance: what the one above holds is not in it
+	each      int64      // a reader's share
+	used      int64      // of the common half: what the one above holds is not in it
 	readers   int64      // that share it
 	holding   []*hold    // those that hold something, longest first
-	above     *hold      // the one that is over the allowance
+	above     *hold      // the one that is over the common half
 	queue     []*request // those that are refused so far, in their order
 }
 
@@ -55,11 +59,15 @@ const smallAnswer = 4 << 10
 // leastShare is the least that a fetch asks for on account of the allowance: below, requests would cost more than they bring.
 const leastShare = 16 << 10
 
+// hugeBatch is the size from which on memory that is given back is collected before somebody else has its place: at the next collection in its time
+// both would be there.
+const hugeBatch = 16 << 20
+
 // join makes a reader's hold. It ends with leave.
 func (a *holds) join(ctx context.Context) *hold {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.readers++
+	a.divide(1)
 	h := &hold{all: a}
 	h.patience, h.hurry = context.WithCancel(ctx)
 	return h
@@ -70,14 +78,30 @@ func (h *hold) leave() {
 	h.hurry()
 	h.all.mu.Lock()
 	defer h.all.mu.Unlock()
-	h.all.readers--
+	h.all.divide(-1)
 }
 
-// share is what a fetch may ask for so that the answers of all readers fit in the allowance together, unless they hold batches that are larger.
+// divide makes the shares anew for more readers or fewer.
+func (a *holds) divide(more int64) {
+	a.readers += more
+	a.each = a.allowance / 2 / max(1, a.readers)
+	a.used = 0
+	for _, h := range a.holding {
+		if h != a.above {
+			a.used += a.beyond(h.bytes)
+		}
+	}
+	a.serve()
+}
+
+// beyond is what of n bytes is more than a reader's share.
+func (a *holds) beyond(n int64) int64 { return max(0, n-a.each) }
+
+// share is what a fetch may ask for so that its answer is within the reader's share, unless it is one batch that is larger.
 func (a *holds) share() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return 1 << (bits.Len64(uint64(max(leastShare, a.allowance/max(1, a.readers)-fetch.BufferSlack))) - 1)
+	return 1 << (bits.Len64(uint64(max(leastShare, a.each-fetch.BufferSlack))) - 1)
 }
 
 // begin prepares for the next answer.
@@ -110,7 +134,7 @@ func (h *hold) space(ctx context.Context, n int) ([]byte, error) {
 func (h *hold) take(ctx context.Context, n int64) error {
 	a := h.all
 	a.mu.Lock()
-	if (len(a.queue) == 0 || a.above == h) && a.grant(h, n) {
+	if (len(a.queue) == 0 || a.above == h || a.beyond(h.bytes+n) == 0) && a.grant(h, n) {
 		a.mu.Unlock()
 		return nil
 	}
@@ -130,20 +154,25 @@ func (h *hold) take(ctx context.Context, n int64) error {
 	return context.Cause(ctx)
 }
 
-// give gives n bytes back.
+// give gives n bytes back, which nothing refers to any more.
 func (h *hold) give(n int64) {
 	if n == 0 {
 		return
 	}
+	if n >= hugeBatch {
+		runtime.GC()
+	}
 	a := h.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before := a.beyond(h.bytes)
 	h.bytes -= n
+	after := a.beyond(h.bytes)
 	switch {
 	case a.above != h:
-		a.used -= n
-	case a.used+h.bytes <= a.allowance:
-		a.used += h.bytes
+		a.used += after - before
+	case a.used+after <= a.allowance/2:
+		a.used += after
 		a.above = nil
 	}
 	if h.bytes == 0 {
@@ -163,13 +192,14 @@ func (h *hold) release() {
 
 // grant books n bytes for h, if there are as many.
 func (a *holds) grant(h *hold, n int64) bool {
+	before, after := a.beyond(h.bytes), a.beyond(h.bytes+n)
 	switch {
 	case a.above == h:
-	case a.used+n <= a.allowance:
-		a.used += n
+	case after == 0, a.used+after-before <= a.allowance/2:
+		a.used += after - before
 	case a.above == nil:
 		a.above = h
-		a.used -= h.bytes
+		a.used -= before
 	default:
 		return false
 	}
@@ -181,7 +211,7 @@ func (a *holds) grant(h *hold, n int64) bool {
 }
 
 // serve grants what is asked for, in order, as far as it goes. For the first that has to wait on, as many others are hurried as hold what it
-// asks for, and the one above the allowance, whose place it may have as well.
+// asks for, and the one above, whose place it may have as well.
 func (a *holds) serve() {
 	for len(a.queue) > 0 && a.grant(a.queue[0].hold, a.queue[0].bytes) {
 		close(a.queue[0].granted)
@@ -192,14 +222,15 @@ func (a *holds) serve() {
 		return
 	}
 	a.above.hurry()
-	free := a.allowance - a.used
+	first := a.queue[0]
+	missing := a.used + a.beyond(first.hold.bytes+first.bytes) - a.beyond(first.hold.bytes) - a.allowance/2
 	for _, h := range a.holding {
-		if free >= a.queue[0].bytes {
+		if missing <= 0 {
 			return
 		}
-		if h != a.above && h != a.queue[0].hold {
+		if n := a.beyond(h.bytes); n > 0 && h != a.above && h != first.hold {
 			h.hurry()
-			free += h.bytes
+			missing -= n
 		}
 	}
 }

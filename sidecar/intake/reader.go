@@ -222,6 +222,10 @@ func (r *reader) admitNext(ctx context.Context, d *fetch.Decoder, cost time.Dura
 	return true, nil
 }
 
+// leastPatience lets a reader keep its answer while room comes bit by bit, as it does with a handler that has more to do than it can: a batch would
+// be fetched dozens of times. What comes more slowly is not worth much traffic.
+const leastPatience = 50 * time.Millisecond
+
 // patiently waits with what is held until others ask for it, and then for as long again as it took to get: to let go at once would get it anew for
 // every record where records are large and room comes one by one, and to wait longer costs the others more than it saves.
 func (r *reader) patiently(ctx context.Context, cost time.Duration, wait func(context.Context) error) error {
@@ -229,7 +233,7 @@ func (r *reader) patiently(ctx context.Context, cost time.Duration, wait func(co
 	if err == nil || r.hold.patience.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	last, stop := context.WithTimeoutCause(ctx, cost, errLetGo)
+	last, stop := context.WithTimeoutCause(ctx, max(cost, leastPatience), errLetGo)
 	defer stop()
 	return wait(last)
 }
