@@ -116,9 +116,13 @@ func (i *Invoker) judge(ctx context.Context, resp *http.Response, err error) (bo
 
 // answer judges an answer that came.
 func (i *Invoker) answer(c *call, resp *http.Response) Result {
+	var invocation string
+	if i.cfg.Tracer != nil && i.cfg.ingress() {
+		invocation = invocationID(resp)
+	}
 	bodyErr := drain(resp)
 	source := errorSource(resp)
-	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.verdicts.class(source, resp.StatusCode), Ingress: source == fromIngress}
+	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.verdicts.class(source, resp.StatusCode), Ingress: source == fromIngress, Invocation: invocation}
 	reason := ReasonStatus
 	if class, given, known := outcomeClass(resp.Header[outcomeHeader]); known {
 		r.Class, reason = class, ReasonOutcome

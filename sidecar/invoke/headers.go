@@ -160,8 +160,10 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 		v.buf = strconv.AppendInt(v.buf, int64(q.attempt), 10)
 		v.end("kafka-sidecar-attempt")
 	}
-	if len(rec.Headers) > 0 {
-		appendTrace(&v, rec.Headers)
+	if q.span != nil {
+		appendSpan(&v, q.span)
+	} else if len(rec.Headers) > 0 {
+		appendTrace(&v, recordTrace(rec.Headers))
 	}
 	if i.binaryCE && q.handler {
 		appendCE(&v, rec)

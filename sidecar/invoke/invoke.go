@@ -78,6 +78,8 @@ type Config struct {
 	// MaySend is asked before anything is written to a connection; after a no the attempt is Cancelled. nil: always.
 	MaySend func(now time.Time) bool
 
+	Tracer Tracer // nil: no spans; the record's trace is continued all the same
+
 	Now              func() time.Time // default time.Now
 	OnSkippedHeader  func()           // a record header was not forwarded: its name is no HTTP token
 	OnUnknownOutcome func()           // kafka-sidecar-outcome held none of its four values and was ignored
@@ -135,10 +137,12 @@ type Result struct {
 
 	TimedOut bool // the attempt's own timeout ended it, the handler may still be at work
 	// Gateway: the answer is 502, 503 or 504 without an outcome in words, or the connection failed. It tells of the handler, not of the record, and does not count as an attempt.
-	Gateway  bool
-	Ingress  bool  // Restate's ingress refused the request itself: what it says is about path, headers or registration, and no handler has seen it
-	Err      error // nil when Done; free of URLs, payloads, keys and header values
-	Duration time.Duration
+	Gateway bool
+	Ingress bool // Restate's ingress refused the request itself: what it says is about path, headers or registration, and no handler has seen it
+	// Invocation is Restate's id of what the request led to. It is read where there is a Tracer, and may be missing.
+	Invocation string
+	Err        error // nil when Done; free of URLs, payloads, keys and header values
+	Duration   time.Duration
 }
 
 // Invoker makes attempts for one sink. It is safe for concurrent use.
@@ -255,9 +259,12 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 	if r, decided := i.Precheck(rec); decided {
 		return r
 	}
-	return i.do(ctx, i.target.fill(rec, i.cfg.Topic, i.utf8Key), request{
-		rec: rec, attempt: attempt, body: i.encode(rec), handler: true,
-	})
+	u := i.target.fill(rec, i.cfg.Topic, i.utf8Key)
+	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true}
+	if i.cfg.Tracer != nil {
+		return i.traced(ctx, u, q)
+	}
+	return i.do(ctx, u, q)
 }
 
 // Post sends the record's raw value with the headers of an attempt and the extra ones to another URL, which makes it the way to a

@@ -21,6 +21,7 @@ type request struct {
 	body    []byte
 	handler bool // send Config.Headers
 	extra   []Header
+	span    Span // nil: none
 }
 
 // call is one request under way. It is the request's context too, so that the judge, which gets nothing else of ours from

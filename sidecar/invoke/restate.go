@@ -1,6 +1,11 @@
 package invoke
 
-import "net/http"
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+)
 
 // Restate's ingress as a handler. What is said here was seen from restate-server 1.7.12; restate_test.go has its answers.
 //
@@ -40,6 +45,35 @@ func errorSource(resp *http.Response) source {
 		}
 	}
 	return fromHandler
+}
+
+const (
+	maxInvocationAnswer = 1 << 10 // of a body, which is one short object
+	maxInvocationID     = 64
+)
+
+// invocationID is what the ingress calls the invocation, from the header or from the beginning of the body; the rest of the body is left to be read.
+// Anything that does not look like an id is not repeated: it is shown to people.
+func invocationID(resp *http.Response) string {
+	id := resp.Header.Get("X-Restate-Id")
+	if id == "" && resp.StatusCode/100 == 2 {
+		// An error of reading stays: whoever reads the rest gets it again.
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxInvocationAnswer))
+		var answer struct{ InvocationID string }
+		if json.Unmarshal(text, &answer) == nil {
+			id = answer.InvocationID
+		}
+	}
+	digits, found := strings.CutPrefix(id, "inv_")
+	for k := range len(digits) {
+		if c := digits[k]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return ""
+		}
+	}
+	if !found || len(id) > maxInvocationID {
+		return ""
+	}
+	return id
 }
 
 // verdicts are the classes of statuses, one table for each source. They differ for the restate protocol only.

@@ -1,8 +1,10 @@
 package invoke
 
 import (
+	"context"
 	"encoding/hex"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
@@ -11,9 +13,33 @@ import (
 // maxTraceState bounds what is passed on; the standard asks for at least 512 bytes.
 const maxTraceState = 2048
 
-// appendTrace continues the record's trace (W3C Trace Context): its trace id and flags with a new parent id, which stands for this attempt.
-// A record without a valid traceparent, or with several, has no trace to continue and none is begun; tracestate means nothing without it.
-func appendTrace(v *variable, headers []record.Header) {
+// Tracer makes spans of attempts. Its methods are called by every worker.
+type Tracer interface {
+	// Begin begins the span of one attempt. parent is the record's trace; when it is not valid there is none to continue.
+	Begin(rec *record.Record, attempt int, parent Trace) Span
+}
+
+// Span is one attempt in a trace. What it appends becomes the request's traceparent and tracestate, so that the handler's own spans hang below it.
+type Span interface {
+	AppendParent(b []byte) []byte
+	AppendState(b []byte) []byte // appends nothing where there is none
+	End(r Result)
+}
+
+// Trace is where a record stands in a trace, as its headers say. The slices are the record's own.
+type Trace struct {
+	TraceID  []byte // 32 hexadecimal digits in lower case; empty: no trace
+	ParentID []byte // 16
+	Flags    byte   // those that version 00 knows: sampled (1), and random of level 2 (2)
+	State    []byte // tracestate, visible ASCII; may be empty
+}
+
+// Valid says whether there is a trace.
+func (t Trace) Valid() bool { return len(t.TraceID) > 0 }
+
+// recordTrace reads traceparent and tracestate (W3C Trace Context). A record without a valid traceparent, or with several, has no trace;
+// tracestate means nothing without it.
+func recordTrace(headers []record.Header) Trace {
 	var parent []byte
 	var state []byte
 	parents, states := 0, 0
@@ -33,22 +59,51 @@ func appendTrace(v *variable, headers []record.Header) {
 		}
 	}
 	if parents != 1 || !validTraceParent(parent) {
+		return Trace{}
+	}
+	var flags [1]byte
+	_, _ = hex.Decode(flags[:], parent[53:55])
+	t := Trace{TraceID: parent[3:35], ParentID: parent[36:52], Flags: flags[0] & 3}
+	if len(state) <= maxTraceState && printable(state) {
+		t.State = state
+	}
+	return t
+}
+
+// appendTrace continues a record's trace without a span of ours: its trace id and flags with a new parent id, which stands for this attempt.
+func appendTrace(v *variable, t Trace) {
+	if !t.Valid() {
 		return
 	}
 	v.buf = append(v.buf, "00-"...)
-	v.buf = append(v.buf, parent[3:35]...)
+	v.buf = append(v.buf, t.TraceID...)
 	v.buf = append(v.buf, '-')
 	v.buf = appendSpanID(v.buf)
 	v.buf = append(v.buf, '-')
-	// Of the flags only those that version 00 knows are passed on: sampled, and random of level 2.
-	var flags [1]byte
-	_, _ = hex.Decode(flags[:], parent[53:55])
-	v.buf = hex.AppendEncode(v.buf, []byte{flags[0] & 3})
+	v.buf = hex.AppendEncode(v.buf, []byte{t.Flags})
 	v.end("traceparent")
-	if len(state) > 0 && len(state) <= maxTraceState && printable(state) {
-		v.buf = append(v.buf, state...)
+	if len(t.State) > 0 {
+		v.buf = append(v.buf, t.State...)
 		v.end("tracestate")
 	}
+}
+
+// appendSpan has the handler continue the span of the attempt.
+func appendSpan(v *variable, s Span) {
+	v.buf = s.AppendParent(v.buf)
+	v.end("traceparent")
+	before := len(v.buf)
+	if v.buf = s.AppendState(v.buf); len(v.buf) > before {
+		v.end("tracestate")
+	}
+}
+
+// traced makes an attempt within a span.
+func (i *Invoker) traced(ctx context.Context, u *url.URL, q request) Result {
+	q.span = i.cfg.Tracer.Begin(q.rec, q.attempt, recordTrace(q.rec.Headers))
+	r := i.do(ctx, u, q)
+	q.span.End(r)
+	return r
 }
 
 // validTraceParent checks version-traceid-parentid-flags. A later version may have more after it.
