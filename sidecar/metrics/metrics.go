@@ -27,6 +27,7 @@ type Metrics struct {
 	rebalances       prometheus.Counter
 	deadLetterErrors prometheus.Counter
 	skippedHeaders   prometheus.Counter
+	droppedSpans     prometheus.Counter
 }
 
 // New makes the metrics. outcomes are the values that settled records are counted under, so that each counter starts at 0.
@@ -51,6 +52,7 @@ func New(version string, outcomes []string) *Metrics {
 		rebalances:       counter("rebalances_total", "Rebalances of the group that this replica took part in."),
 		deadLetterErrors: counter("dead_letter_errors_total", "Dead-letter writes that failed and are tried again."),
 		skippedHeaders:   counter("skipped_headers_total", "Record headers not forwarded because their name is no HTTP token."),
+		droppedSpans:     counter("spans_dropped_total", "Spans not exported: the collector failed or took too long, or the queue was full."),
 	}
 	for _, o := range outcomes {
 		m.settled.WithLabelValues(o)
@@ -63,7 +65,7 @@ func New(version string, outcomes []string) *Metrics {
 	})
 	info.Set(1)
 	m.Registry.MustRegister(m.attempts, m.attemptSeconds, m.settled, m.resumed, m.lost, m.commits, m.rebalances, m.deadLetterErrors,
-		m.skippedHeaders, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.skippedHeaders, m.droppedSpans, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -99,3 +101,6 @@ func (m *Metrics) DeadLetterError() { m.deadLetterErrors.Inc() }
 
 // SkippedHeader counts one record header that could not be forwarded.
 func (m *Metrics) SkippedHeader() { m.skippedHeaders.Inc() }
+
+// DroppedSpans counts spans that are not exported.
+func (m *Metrics) DroppedSpans(n int) { m.droppedSpans.Add(float64(n)) }

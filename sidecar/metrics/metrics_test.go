@@ -34,6 +34,7 @@ kafka_sidecar_resumed_total
 kafka_sidecar_running_attempts
 kafka_sidecar_settled_total
 kafka_sidecar_skipped_headers_total
+kafka_sidecar_spans_dropped_total
 kafka_sidecar_unacknowledged_settled_records
 kafka_sidecar_waiting_lanes
 `
