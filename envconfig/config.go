@@ -10,6 +10,7 @@ type Config struct {
 	Delivery     Delivery
 	DeadLetter   DeadLetter
 	Run          Run
+	Tracing      Tracing
 	// Notes are things worth one log line at start: options without effect, harmless oddities.
 	Notes []Note
 }
@@ -197,6 +198,21 @@ type Run struct {
 	AdminAddr       string // empty: off
 	LogLevel        string // debug, info, warn, error
 	LogFormat       string // json, text; empty: json, text on a terminal
+}
+
+// Tracing is where the spans of attempts go. The zero value: there are none.
+type Tracing struct {
+	Endpoint             string // URL of the collector's page for traces; empty: no spans
+	Headers              SecretRef
+	Timeout              time.Duration // one request
+	Gzip                 bool
+	CA, Certificate, Key PEM
+	Resource             map[string]string // service.name among them
+	Sampler              string            // a name of OTEL_TRACES_SAMPLER
+	Ratio                float64           // 0 to 1
+	BatchDelay           time.Duration
+	ExportTimeout        time.Duration // one batch
+	QueueSize, BatchSize int
 }
 
 // DrainBudget is what running attempts get of ShutdownTimeout: all but 3 s for the final commit and for leaving the group, and at least half.

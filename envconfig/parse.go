@@ -2,7 +2,6 @@ package envconfig
 
 import (
 	"errors"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -51,6 +50,7 @@ func Parse(environ []string) (*Config, error) {
 	p.handler()
 	p.deadLetter()
 	p.identity()
+	p.tracing()
 	p.together()
 
 	if err := p.err(); err != nil {
@@ -183,11 +183,6 @@ func oneOf(words []string) string {
 func (p *parser) platform() {
 	if p.set("AWS_LAMBDA_RUNTIME_API") {
 		p.fail("AWS_LAMBDA_RUNTIME_API", "running as a Lambda function is not built yet in this version; want a container that keeps running")
-	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
-		if p.set(name) {
-			p.note(slog.LevelInfo, name, "spans are not exported by this version")
-		}
 	}
 	if p.set("SHUTDOWN_TIMEOUT") {
 		return

@@ -31,7 +31,7 @@ func (c *Config) Redacted() []Setting {
 	if s.Sink.Kind == SinkService {
 		list = append(list, Setting{"HANDLER_URL", h.BaseURL}, Setting{"HANDLER_PROTOCOL", h.Protocol}, Setting{"HANDLER_TYPE", h.Type}, Setting{"RESTATE_ADMIN_URL", orNone(h.AdminURL)})
 	}
-	return append(list,
+	list = append(list,
 		Setting{"HANDLER_TIMEOUT", h.Timeout.String()},
 		Setting{"HANDLER_CONTENT_TYPE", h.ContentType},
 		Setting{"HANDLER_FORMAT", string(h.Format)},
@@ -74,6 +74,34 @@ func (c *Config) Redacted() []Setting {
 		Setting{"LOG_LEVEL", r.LogLevel},
 		Setting{"LOG_FORMAT", orWord(r.LogFormat, "", "json, text on a terminal")},
 	)
+	return append(list, c.Tracing.redacted()...)
+}
+
+func (t *Tracing) redacted() []Setting {
+	if t.Endpoint == "" {
+		return []Setting{{"OTEL_EXPORTER_OTLP_ENDPOINT", "none: no spans"}}
+	}
+	headers, _ := otlpHeaders(t.Headers.Value.Reveal()) // they were checked
+	var origin []string
+	for _, name := range slices.Sorted(maps.Keys(t.Resource)) {
+		origin = append(origin, name+"="+t.Resource[name])
+	}
+	return []Setting{
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", t.Endpoint},
+		{"OTEL_EXPORTER_OTLP_HEADERS", shownHeaders(headers)},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", shownMillis(t.Timeout)},
+		{"OTEL_EXPORTER_OTLP_COMPRESSION", map[bool]string{true: "gzip", false: "none"}[t.Gzip]},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", t.CA.shown("system roots")},
+		{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", t.Certificate.shown("none")},
+		{"OTEL_EXPORTER_OTLP_CLIENT_KEY", t.Key.shown("none")},
+		{"OTEL_RESOURCE_ATTRIBUTES", strings.Join(origin, ",")},
+		{"OTEL_TRACES_SAMPLER", t.Sampler},
+		{"OTEL_TRACES_SAMPLER_ARG", strconv.FormatFloat(t.Ratio, 'g', -1, 64)},
+		{"OTEL_BSP_SCHEDULE_DELAY", shownMillis(t.BatchDelay)},
+		{"OTEL_BSP_EXPORT_TIMEOUT", shownMillis(t.ExportTimeout)},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", strconv.Itoa(t.QueueSize)},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", strconv.Itoa(t.BatchSize)},
+	}
 }
 
 // String gives the position as START_AT takes it; error as auto.offset.reset does.

@@ -157,7 +157,14 @@ func TestRedactedShowsWhatIsInEffectAndNoSecret(t *testing.T) {
 
 func TestRedactedNamesEveryVariableThatIsBuilt(t *testing.T) {
 	elsewhere := []string{"SUBSCRIPTION", "SUBSCRIPTION_OPTIONS"} // shown as source, sink and options
-	cfg := mustParse(t, with("SUBSCRIPTION_SINK=service://S/h", "HANDLER_URL=http://h")...)
+	// The form for traces is shown for both; the rest decides whether there are spans, or is part of the attributes.
+	elsewhere = append(elsewhere, "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME")
+	for _, e := range entries() {
+		if strings.HasPrefix(e.name, otlpTracesPrefix) && e.name != otlpTracesPrefix+"ENDPOINT" {
+			elsewhere = append(elsewhere, e.name)
+		}
+	}
+	cfg := mustParse(t, with("SUBSCRIPTION_SINK=service://S/h", "HANDLER_URL=http://h", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c")...)
 	shown := map[string]bool{}
 	for _, s := range cfg.Redacted() {
 		shown[s.Name] = true
@@ -205,6 +212,7 @@ func FuzzParse(f *testing.F) {
 		"HANDLER_HEADERS=%", "HANDLER_BEARER_TOKEN=%", "DEAD_LETTER_URL=%", "KAFKA_OPTION_SASL_PASSWORD=%", "KAFKA_OPTION_SSL_KEY_PEM=%", "KAFKA_CLUSTERS=%",
 		"RESTATE_INGRESS__KAFKA_CLUSTERS=%", "KAFKA_BOOTSTRAP_SERVERS=%", "KAFKA_CLUSTERS_0_OPTIONS=%", "KAFKA_CLUSTERS_0_BROKERS=%", "HANDLER_TLS_KEY=%",
 		"HANDLER_HEADERS_FILE=%", "KAFKA_OPTION_SASL_PASSWORD_FILE=%", "KAFKA_CLUSTERS_FILE=%", "KAFKA_OPTION_SESSION_TIMEOUT_MS=%", "SUBSCRIPTION_SOURCE=%",
+		"OTEL_EXPORTER_OTLP_HEADERS=%", "OTEL_EXPORTER_OTLP_ENDPOINT=%",
 	}
 	shapes := []string{
 		"%", "sasl.password=%", "session.timeout.ms=%", `{"sasl.password":"%"}`, `{"group.id":"%"`, `{"%":1}`, "a\n%", "%\nb=c", `{"source":"%","sink":"http://u:%@h"}`,

@@ -91,4 +91,30 @@ type variables struct {
 	MetricsEMFNamespace string      `env:"METRICS_EMF_NAMESPACE" later:"*" desc:"its namespace"`
 	LogLevel            string      `env:"LOG_LEVEL" values:"debug,info,warn,error" envDefault:"info" desc:"the least level that is logged"`
 	LogFormat           string      `env:"LOG_FORMAT" values:"json,text" default:"json; text on a terminal" desc:"form of a log line"`
+	OTelEndpoint        string      `group:"Spans (OpenTelemetry)" env:"OTEL_EXPORTER_OTLP_ENDPOINT" default:"none: no spans" desc:"base URL of an OTLP collector, like http://localhost:4318; spans go to its /v1/traces. Where it is set each attempt has a span"`
+	SpanEndpoint        string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" desc:"URL for spans, used as it stands. This and the other OTEL_EXPORTER_OTLP_TRACES_ variables go over those without TRACES_"`
+	OTelProtocol        string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL" default:"http/protobuf" desc:"protocol of the collector; http/protobuf is the only one"`
+	SpanProtocol        string      `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" desc:"the same for spans alone"`
+	OTelHeaders         string      `env:"OTEL_EXPORTER_OTLP_HEADERS" file:"true" desc:"headers of every export, name=value, comma separated, values percent-encoded. Values count as secrets"`
+	SpanHeaders         string      `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" file:"true" desc:"the same for spans alone"`
+	OTelTimeout         string      `env:"OTEL_EXPORTER_OTLP_TIMEOUT" default:"10000" desc:"milliseconds for one request to the collector"`
+	SpanTimeout         string      `env:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" desc:"the same for spans alone"`
+	OTelCompression     string      `env:"OTEL_EXPORTER_OTLP_COMPRESSION" default:"none" desc:"gzip or none"`
+	SpanCompression     string      `env:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION" desc:"the same for spans alone"`
+	OTelCertificate     string      `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" default:"system roots" desc:"PEM file of the authorities that the collector's certificate is checked against"`
+	SpanCertificate     string      `env:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" desc:"the same for spans alone"`
+	OTelClientCert      string      `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" desc:"PEM file of our client certificate"`
+	SpanClientCert      string      `env:"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE" desc:"the same for spans alone"`
+	OTelClientKey       string      `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" desc:"PEM file of its key"`
+	SpanClientKey       string      `env:"OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY" desc:"the same for spans alone"`
+	OTelExporter        string      `env:"OTEL_TRACES_EXPORTER" default:"otlp where an endpoint is set" desc:"otlp, or none for no spans"`
+	OTelDisabled        string      `env:"OTEL_SDK_DISABLED" default:"false" desc:"true: no spans"`
+	OTelServiceName     string      `env:"OTEL_SERVICE_NAME" default:"SUBSCRIPTION_ID" desc:"service.name of the spans"`
+	OTelResource        string      `env:"OTEL_RESOURCE_ATTRIBUTES" desc:"further attributes of what the spans come from, name=value, comma separated, values percent-encoded"`
+	OTelSampler         string      `env:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" desc:"which traces are exported: always_on, always_off or traceidratio, or one of them after parentbased_ for traces that begin here, where the others follow the record"`
+	OTelSamplerArg      string      `env:"OTEL_TRACES_SAMPLER_ARG" default:"1" desc:"share of the traces, 0 to 1, for the samplers with traceidratio"`
+	OTelDelay           string      `env:"OTEL_BSP_SCHEDULE_DELAY" default:"5000" desc:"milliseconds that a batch of spans waits to fill"`
+	OTelExportTimeout   string      `env:"OTEL_BSP_EXPORT_TIMEOUT" default:"30000" desc:"milliseconds for one batch, with what is tried again"`
+	OTelQueue           string      `env:"OTEL_BSP_MAX_QUEUE_SIZE" default:"2048" desc:"spans that wait for their export, at most 100000; more are dropped and counted"`
+	OTelBatch           string      `env:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE" default:"512" desc:"spans of one batch, at most the queue"`
 }
