@@ -19,6 +19,7 @@ import (
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/invoke"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/trace"
 )
 
 // Errors with which Run ends when it was not simply told to stop. The command maps them to exit codes.
@@ -40,22 +41,34 @@ type Sidecar struct {
 	target   deadletter.Target // nil: no dead letters
 	flow     *flow
 	intake   *intake.Intake
+	tracing  *trace.Tracing // nil: no spans
 
 	draining atomic.Bool
-	changed  chan error // capacity 1: the handler is not what it was at start
+	stopping atomic.Pointer[time.Time] // when the drain began
+	changed  chan error                // capacity 1: the handler is not what it was at start
 }
 
 // New prepares everything that needs no connection. The handler's type must be known: see ResolveHandler. Its errors are mistakes of configuration that only the files or the system could
 // show, such as an unreadable certificate.
-func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, error) {
+func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, err error) {
 	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), changed: make(chan error, 1)}
-	var err error
+	defer func() {
+		if err != nil {
+			s.closeTracing() // the one part that runs already
+		}
+	}()
 	if s.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
 		return nil, err
 	}
 	mayStart := func(now time.Time) bool { return s.intake.MayStart(now) }
 	attempts := invokeConfig(cfg, s.metrics.SkippedHeader)
 	attempts.MaySend = mayStart
+	if s.tracing, err = newTracing(cfg, version, s.metrics.DroppedSpans, log); err != nil {
+		return nil, err
+	}
+	if s.tracing != nil {
+		attempts.Tracer = s.tracing
+	}
 	if s.invoker, err = invoke.New(attempts); err != nil {
 		return nil, err
 	}
@@ -138,6 +151,8 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 		return
 	}
 	s.draining.Store(true)
+	now := time.Now()
+	s.stopping.Store(&now)
 	s.flow.mu.Lock()
 	s.flow.stopping = true
 	s.flow.mu.Unlock()
@@ -169,6 +184,7 @@ func serveAdmin(ctx context.Context, addr string, pages admin.Source, m *metrics
 }
 
 func (s *Sidecar) close() {
+	s.closeTracing()
 	if s.target != nil {
 		s.target.Close()
 	}
