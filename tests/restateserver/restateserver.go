@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kafka-sidecar/kafka-sidecar/tests/otlp"
 	"github.com/kafka-sidecar/kafka-sidecar/tests/process"
 )
 
@@ -28,7 +29,7 @@ type Options struct {
 	// KafkaClusters is the value of RESTATE_INGRESS__KAFKA_CLUSTERS, in Restate's own grammar; empty for none.
 	KafkaClusters string
 	// Traces is where the server exports its spans to; nil for nowhere.
-	Traces *Collector
+	Traces *otlp.Collector
 	// Env are further variables of the server, NAME=value.
 	Env []string
 }
