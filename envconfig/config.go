@@ -188,9 +188,17 @@ type StartAt struct {
 	Age  time.Duration // Kind age: how far back, positive
 }
 
+// EndAt is the parsed END_AT.
+type EndAt struct {
+	Kind string        // latest, time, age; empty: never
+	Time time.Time     // Kind time
+	Age  time.Duration // Kind age: how far back, positive
+}
+
 // Run is position, life cycle and operation.
 type Run struct {
 	StartAt         StartAt
+	EndAt           EndAt
 	CommitInterval  time.Duration
 	StartupTimeout  time.Duration
 	ShutdownTimeout time.Duration

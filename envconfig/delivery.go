@@ -72,6 +72,7 @@ func (p *parser) run() {
 	v := &p.vars
 	p.cfg.Run = Run{
 		StartAt:         p.startAt(v.StartAt),
+		EndAt:           p.endAt(v.EndAt),
 		CommitInterval:  time.Duration(v.CommitInterval),
 		StartupTimeout:  time.Duration(v.StartupTimeout),
 		ShutdownTimeout: time.Duration(v.ShutdownTimeout),
@@ -89,14 +90,65 @@ func (p *parser) startAt(text string) StartAt {
 	case "earliest":
 		return StartAt{Kind: "earliest"}
 	}
+	at, ok := moment(text)
+	if !ok {
+		p.fail("START_AT", "%s is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h", quote(text))
+	}
+	return at
+}
+
+// moment reads a time or an age.
+func moment(text string) (StartAt, bool) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil && t.UnixMilli() >= 0 {
-		return StartAt{Kind: "time", Time: t}
+		return StartAt{Kind: "time", Time: t}, true
 	}
 	if age, err := time.ParseDuration(text); err == nil && age < 0 {
-		return StartAt{Kind: "age", Age: -age}
+		return StartAt{Kind: "age", Age: -age}, true
 	}
-	p.fail("START_AT", "%s is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h", quote(text))
-	return StartAt{}
+	return StartAt{}, false
+}
+
+func (p *parser) endAt(text string) EndAt {
+	switch text {
+	case "":
+		return EndAt{}
+	case "latest":
+		return EndAt{Kind: "latest"}
+	}
+	at, ok := moment(text)
+	if !ok {
+		p.fail("END_AT", "%s is not valid; want latest, a time like 2026-01-31T08:00:00Z, or an age like -2h", quote(text))
+	}
+	if ok && at.before(time.Now()).After(time.Now()) {
+		p.fail("END_AT", "%s is in the future; want latest, or a time or an age in the past", quote(text))
+	}
+	return EndAt(at)
+}
+
+// before is the time that is meant, an age counted back from now.
+func (s StartAt) before(now time.Time) time.Time {
+	if s.Kind == "age" {
+		return now.Add(-s.Age)
+	}
+	return s.Time
+}
+
+// ending checks what END_AT says against the rest.
+func (p *parser) ending() {
+	r, now := &p.cfg.Run, time.Now()
+	if r.EndAt.Kind == "" || p.broken["END_AT"] || p.broken["START_AT"] {
+		return
+	}
+	if r.Paused {
+		p.fail("PAUSED", "is true beside END_AT: nothing would be read, and the end never reached; want one of the two")
+	}
+	start, end := r.StartAt, StartAt(r.EndAt)
+	switch {
+	case start.Kind == "latest":
+		p.note(slog.LevelWarn, "END_AT", "is set while a new group starts at latest: its first run finds nothing before the end (a replay wants START_AT)")
+	case start.Kind != "earliest" && start.Kind != "error" && end.Kind != "latest" && !start.before(now).Before(end.before(now)):
+		p.fail("END_AT", "%s is not after START_AT, which is %s; want a later one", end, start)
+	}
 }
 
 // DefaultAdminAddr is where the admin endpoints listen unless ADMIN_ADDR says otherwise.

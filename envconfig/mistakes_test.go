@@ -143,6 +143,12 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		// Position, life cycle, operation.
 		{"no start", []string{"START_AT=yesterday"}, `START_AT: "yesterday" is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h`},
 		{"a start in the future", []string{"START_AT=2h"}, `START_AT: "2h" is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h`},
+		{"no end", []string{"END_AT=earliest"}, `END_AT: "earliest" is not valid; want latest, a time like 2026-01-31T08:00:00Z, or an age like -2h`},
+		{"an end in the future", []string{"END_AT=9999-01-01T00:00:00Z"}, `END_AT: "9999-01-01T00:00:00Z" is in the future; want latest, or a time or an age in the past`},
+		{"an age to come", []string{"END_AT=2h"}, `END_AT: "2h" is not valid; want latest, a time like 2026-01-31T08:00:00Z, or an age like -2h`},
+		{"an end before the start", []string{"START_AT=-1h", "END_AT=2020-01-01T00:00:00Z"}, "END_AT: 2020-01-01T00:00:00Z is not after START_AT, which is -1h0m0s; want a later one"},
+		{"an end at the start", []string{"START_AT=-1h", "END_AT=-1h"}, "END_AT: -1h0m0s is not after START_AT, which is -1h0m0s; want a later one"},
+		{"an end and a pause", []string{"START_AT=earliest", "END_AT=latest", "PAUSED=true"}, "PAUSED: is true beside END_AT: nothing would be read, and the end never reached; want one of the two"},
 		{"periods", []string{"COMMIT_INTERVAL=0s", "STARTUP_TIMEOUT=x", "SHUTDOWN_TIMEOUT=x"}, "COMMIT_INTERVAL: \"0s\" is not valid; " + wantPlain + "\nSHUTDOWN_TIMEOUT: \"x\" is not valid; " + wantPlain + "\nSTARTUP_TIMEOUT: \"x\" is not valid; " + wantPlain},
 		{"no boolean", []string{"PAUSED=yes"}, `PAUSED: "yes" is not valid; want true or false`},
 		{"no address", []string{"ADMIN_ADDR=9464"}, `ADMIN_ADDR: "9464" is not valid; want [host]:port, like :9464 or 127.0.0.1:9464, or off`},
@@ -151,7 +157,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "DEAD_LETTER_AUTH=sigv4", "DEAD_LETTER_SIGV4_REGION=r"}, "DEAD_LETTER_AUTH: sigv4 is not built yet in this version; want none\nDEAD_LETTER_SIGV4_REGION: " + notYet + "\nHANDLER_AUTH: bearer is not built yet in this version; want none\nHANDLER_BEARER_TOKEN: " + notYet},
 		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: " + notYet},
 		{"no authentication", []string{"HANDLER_AUTH=magic"}, `HANDLER_AUTH: "magic" is not valid; want none`},
-		{"functions and ends", []string{"HANDLER_FORMAT=lambda", "LAMBDA_PARTIAL_BATCH=true", "END_AT=latest", "METRICS_EMF=true", "METRICS_EMF_NAMESPACE=n", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nEND_AT: " + notYet + "\nHANDLER_FORMAT: lambda is not built yet in this version; want value, envelope, cloudevents or cloudevents-structured\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false\nMETRICS_EMF: true is not built yet in this version; want false\nMETRICS_EMF_NAMESPACE: " + notYet},
+		{"functions and ends", []string{"HANDLER_FORMAT=lambda", "LAMBDA_PARTIAL_BATCH=true", "METRICS_EMF=true", "METRICS_EMF_NAMESPACE=n", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nHANDLER_FORMAT: lambda is not built yet in this version; want value, envelope, cloudevents or cloudevents-structured\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false\nMETRICS_EMF: true is not built yet in this version; want false\nMETRICS_EMF_NAMESPACE: " + notYet},
 		// Files.
 		{"value and file", []string{"HANDLER_HEADERS=a: b", "HANDLER_HEADERS_FILE=/x"}, "HANDLER_HEADERS_FILE: is set beside HANDLER_HEADERS; want the value or the file, not both"},
 		{"option and file", []string{"KAFKA_OPTION_SASL_PASSWORD=a", "KAFKA_OPTION_SASL_PASSWORD_FILE=/x"}, "KAFKA_OPTION_SASL_PASSWORD_FILE: is set beside KAFKA_OPTION_SASL_PASSWORD; want the value or the file, not both"},

@@ -95,6 +95,15 @@ func TestGoodEnvironments(t *testing.T) {
 		{"an age and no admin", []string{"START_AT=-2h", "ADMIN_ADDR=off"}, func(c *Config) {
 			c.Run.StartAt, c.Run.AdminAddr = StartAt{Kind: "age", Age: 2 * time.Hour}, ""
 		}},
+		{"a bounded replay", []string{"START_AT=earliest", "END_AT=2020-01-31T08:00:00Z"}, func(c *Config) {
+			c.Run.StartAt.Kind, c.Run.EndAt = "earliest", EndAt{Kind: "time", Time: time.Date(2020, 1, 31, 8, 0, 0, 0, time.UTC)}
+		}},
+		{"an end by age", []string{"START_AT=-2h", "END_AT=-1h"}, func(c *Config) {
+			c.Run.StartAt, c.Run.EndAt = StartAt{Kind: "age", Age: 2 * time.Hour}, EndAt{Kind: "age", Age: time.Hour}
+		}},
+		{"the end of today", []string{"START_AT=earliest", "END_AT=latest"}, func(c *Config) {
+			c.Run.StartAt.Kind, c.Run.EndAt.Kind = "earliest", "latest"
+		}},
 		{"earliest", []string{"START_AT=earliest"}, func(c *Config) { c.Run.StartAt.Kind = "earliest" }},
 		{"a reset that is an error", []string{"KAFKA_OPTION_AUTO_OFFSET_RESET=error"}, func(c *Config) {
 			c.Run.StartAt.Kind = "error"

@@ -66,6 +66,7 @@ func (c *Config) Redacted() []Setting {
 		Setting{"SKIP_RECORDS", shownSkips(d.SkipRecords)},
 		Setting{"RATE_LIMIT", orWord(strconv.FormatFloat(d.RateLimit, 'g', -1, 64)+"/s", "0/s", "none")},
 		Setting{"START_AT", r.StartAt.String()},
+		Setting{"END_AT", orWord(StartAt(r.EndAt).String(), "", "never")},
 		Setting{"COMMIT_INTERVAL", r.CommitInterval.String()},
 		Setting{"STARTUP_TIMEOUT", r.StartupTimeout.String()},
 		Setting{"SHUTDOWN_TIMEOUT", r.ShutdownTimeout.String()},

@@ -81,7 +81,7 @@ type variables struct {
 	SkipRecords         string      `env:"SKIP_RECORDS" desc:"records that count as settled: <partition>@<offset>, comma list"`
 	RateLimit           rate        `env:"RATE_LIMIT" default:"none" desc:"attempts a second, like 100/s"`
 	StartAt             string      `group:"Position, life cycle, operation" env:"START_AT" default:"auto.offset.reset (latest)" desc:"where a group without any commit starts: earliest, latest, an RFC 3339 time, or an age like -2h"`
-	EndAt               string      `env:"END_AT" later:"*" default:"never" desc:"where to finish: latest, a time or an age in the past"`
+	EndAt               string      `env:"END_AT" default:"never" desc:"where to finish: latest (what is there at start), an RFC 3339 time, or an age like -2h, in the past. When everything before it is settled: commit and exit 0; when only keys are left that keep failing: exit 5; stopped before: exit 1"`
 	CommitInterval      duration    `env:"COMMIT_INTERVAL" envDefault:"1s" desc:"how often settled offsets are committed (also every 5,000 settled)"`
 	StartupTimeout      duration    `env:"STARTUP_TIMEOUT" envDefault:"60s" desc:"how long broker, topic, credentials or the Restate service may be missing at start before exit 1"`
 	ShutdownTimeout     duration    `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" default:"25s; 8s on Cloud Run" desc:"the time to drain after SIGTERM"`

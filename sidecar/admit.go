@@ -44,10 +44,11 @@ func (f *flow) Open(p intake.Partition) {
 	account.StartsUnder(p.Epoch)
 	f.parts[p.ID] = &partition{
 		id: p.ID, ledger: account, ctx: ctx, cancel: cancel,
-		committed: p.Start, room: make(chan struct{}, 1), metadataLimit: ledger.MaxMetadata,
+		committed: p.Start, end: p.End, room: make(chan struct{}, 1), metadataLimit: ledger.MaxMetadata,
 		ends: endsView{Ends: intake.Ends{Start: -1, Stable: -1, High: -1, Position: p.Start}},
 	}
 	f.lanes.Open(p.ID)
+	f.nears(f.parts[p.ID])
 	f.wakeReaders() // what it held before is room for the others
 }
 
@@ -196,12 +197,14 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 		if p.ledger.Settled(rec.Offset, rec.LeaderEpoch, hash) {
 			p.ledger.Advance(rec.Offset+1, rec.LeaderEpoch)
 			f.metrics.Resumed()
+			f.nears(p)
 			return true
 		}
 		if _, skip := f.cfg.skip[rec.Partition][rec.Offset]; skip {
 			p.ledger.Advance(rec.Offset+1, rec.LeaderEpoch)
 			f.log.Warn("record skipped by SKIP_RECORDS", slog.Int("partition", int(rec.Partition)), slog.Int64("offset", rec.Offset))
 			f.countSettled(outcomeSkipped)
+			f.nears(p)
 			return true
 		}
 		it, ok := f.lanes.Add(rec)
@@ -225,6 +228,7 @@ func (f *flow) Advance(id int32, next int64, epoch int32) {
 	defer f.mu.Unlock()
 	if p := f.parts[id]; p != nil {
 		p.ledger.Advance(next, epoch)
+		f.nears(p)
 	}
 }
 
@@ -252,6 +256,7 @@ const transactionWarning = time.Minute
 
 func (f *flow) see(p *partition, ends intake.Ends) {
 	now := time.Now()
+	ends.Over = ends.Over || p.ends.Over
 	moved := ends.Stable > p.ends.Stable // then it is one transaction after the other, and none that hangs
 	p.ends.Ends, p.ends.at = ends, now
 	if ends.Stable < 0 || ends.Stable >= ends.High || moved {
@@ -342,6 +347,7 @@ func (f *flow) Committed(c intake.Commit, err error) {
 		p.ledger.Acked(c.Commit)
 		p.committed = c.Offset
 		f.recountUnacked()
+		f.nears(p)
 		f.wakeReaders()
 		if f.withheld && f.unacked <= f.cfg.maxUnacked {
 			f.withheld = false

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/lanes"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/ledger"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
@@ -39,12 +40,16 @@ type flow struct {
 	crowded  bool      // it was said that the parked bounds are nearly used up
 	withheld bool      // it was said that the intake waits for commits
 	trimmed  bool      // it was said that the broker refuses maps
+	halted   bool      // a record has asked for the stop of ON_FAILURE
+	heldAt   time.Time // since when no attempt begins because the run seems to be over, zero for not
+	tally    map[string]int64
 	beat     time.Time // when the clock last turned
 	looked   time.Time // when it last looked at the parked bounds
 
 	poke      chan struct{} // wakeAt became earlier
 	commitDue chan struct{}
 	stop      chan stopRequest // capacity 1: ON_FAILURE=stop
+	nearEnd   chan struct{}    // capacity 1: a partition may have come to its end
 }
 
 // flowConfig is what the flow needs of the configuration.
@@ -82,6 +87,7 @@ type partition struct {
 
 	metadataLimit int // characters of commit metadata that the broker takes
 	ends          endsView
+	end           intake.End
 	lastTaken     int64 // timestamp of the newest record taken in, ms
 	committed     int64 // offset of the last acknowledged commit
 	lost          int64
@@ -108,6 +114,7 @@ type job struct {
 	writes   int       // dead-letter writes tried
 	atOnce   bool      // the write runs in the slot of the attempt that failed
 	asked    bool      // it waits because the handler asked it to (Retry-After)
+	longest  bool      // its waits have grown to RETRY_MAX_INTERVAL
 	status   int       // of the last attempt
 	lastErr  string
 }
@@ -145,6 +152,7 @@ func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
 		lanes: lanes.New(cfg.ordering, cfg.nullKeyIsLane, cfg.limits), parts: map[int32]*partition{},
 		breaker: breaker{limit: cfg.policy.failureLimit, interval: cfg.policy.maxInterval},
 		poke:    make(chan struct{}, 1), commitDue: make(chan struct{}, 1), stop: make(chan stopRequest, 1),
+		nearEnd: make(chan struct{}, 1), tally: map[string]int64{},
 		beat: time.Now(),
 	}
 	f.ready = sync.NewCond(&f.mu)
@@ -186,6 +194,9 @@ func (f *flow) passOn(now time.Time) {
 
 // pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one.
 func (f *flow) pick(now time.Time) *lanes.Item {
+	if !f.heldAt.IsZero() {
+		return nil // whoever holds wakes everybody when it lets go
+	}
 	if !f.cfg.mayStart(now) {
 		f.scheduleNext(now.Add(leasePoll))
 		return nil
@@ -336,11 +347,13 @@ func (f *flow) settled(it *lanes.Item, outcome string) {
 	}
 	j.part.ledger.Settle(j.entry)
 	f.countSettled(outcome)
+	f.nears(j.part)
 }
 
 // countSettled counts one settled record and asks for a commit when enough have come together.
 func (f *flow) countSettled(outcome string) {
 	f.metrics.Settled(outcome)
+	f.tally[outcome]++
 	f.unacked++
 	if f.unacked-f.signaled >= f.cfg.commitDue {
 		f.signaled = f.unacked

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +45,13 @@ func Probe(ctx context.Context, cfg *envconfig.Config) (string, error) {
 		}
 		fmt.Fprintf(&found, "; group %q is new and starts at %s: %d existing records will not be read", cfg.Kafka.GroupID, at, unread)
 	}
+	if end := EndAt(cfg.Run.EndAt, time.Now()); end.IsSet() {
+		ends, err := intake.ResolveEnds(ctx, c, topic, end, cfg.Kafka.ReadCommitted)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&found, "; END_AT %s ends before %s", end, shownEnds(ends))
+	}
 	target, err := deadLetterTarget(cfg, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
@@ -55,4 +64,20 @@ func Probe(ctx context.Context, cfg *envconfig.Config) (string, error) {
 		fmt.Fprintf(&found, "; dead-letter topic %q can be written", cfg.DeadLetter.Topic)
 	}
 	return found.String(), nil
+}
+
+// maxEndsShown bounds how many partitions are listed with their end.
+const maxEndsShown = 32
+
+// shownEnds lists the end of each partition as <partition>@<offset>.
+func shownEnds(ends map[int32]int64) string {
+	var shown []string
+	for i, id := range slices.Sorted(maps.Keys(ends)) {
+		if i == maxEndsShown {
+			shown = append(shown, fmt.Sprintf("and %d more", len(ends)-i))
+			break
+		}
+		shown = append(shown, fmt.Sprintf("%d@%d", id, ends[id]))
+	}
+	return strings.Join(shown, ", ")
 }

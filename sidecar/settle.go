@@ -37,6 +37,7 @@ type decision struct {
 	outcome string        // of a settled record, the metric's label
 	reason  string        // why it failed
 	wait    time.Duration // before the next attempt
+	longest bool          // the waits do not grow any more
 }
 
 // Outcomes of settled records, the values of the metric's label.
@@ -58,15 +59,21 @@ func (p *policy) decide(res invoke.Result, j *job, age time.Duration, random fun
 	case invoke.Cancelled:
 		return decision{action: actAbandon}
 	case invoke.Failed:
-		return decision{action: p.onFailure, reason: res.Reason, wait: p.maxInterval}
+		return decision{action: p.onFailure, reason: res.Reason, wait: p.maxInterval, longest: true}
 	}
 	switch {
 	case p.maxAttempts > 0 && j.counted >= p.maxAttempts:
-		return decision{action: p.onFailure, reason: "attempts", wait: p.maxInterval}
+		return decision{action: p.onFailure, reason: "attempts", wait: p.maxInterval, longest: true}
 	case p.maxAge > 0 && age >= p.maxAge:
-		return decision{action: p.onFailure, reason: "age", wait: p.maxInterval}
+		return decision{action: p.onFailure, reason: "age", wait: p.maxInterval, longest: true}
 	}
-	return decision{action: actRetry, wait: p.wait(res, j.requests+1, random)}
+	return decision{action: actRetry, wait: p.wait(res, j.requests+1, random), longest: p.longest(j.requests+1, age)}
+}
+
+// longest says that the wait before attempt n may be as long as waits get. With a factor of 1 they never grow: then it is told by how long the record has
+// been tried. A Retry-After does not make it so: the handler has said when to come again.
+func (p *policy) longest(n int, age time.Duration) bool {
+	return p.ceiling(n) >= p.maxInterval || p.factor <= 1 && age >= p.maxInterval
 }
 
 // wait is how long the record waits before attempt n (from 2). A handler's Retry-After is heeded within our own bounds, with up to a
@@ -109,6 +116,7 @@ type breaker struct {
 
 	row     int // failed records since the last success
 	isOpen  bool
+	asked   int // probes without a success since it opened
 	probing bool
 	probeAt time.Time
 }
@@ -131,7 +139,7 @@ func (b *breaker) failed(now time.Time) (act, opened bool) {
 // succeeded books a success and says whether it closed the breaker.
 func (b *breaker) succeeded() (closed bool) {
 	closed = b.isOpen
-	b.row, b.isOpen, b.probing = 0, false, false
+	b.row, b.isOpen, b.probing, b.asked = 0, false, false, 0
 	return closed
 }
 
@@ -141,10 +149,16 @@ func (b *breaker) begin() { b.probing = b.isOpen }
 // probed books the end of an attempt that was no success.
 func (b *breaker) probed(now time.Time) {
 	if b.isOpen {
+		if b.probing {
+			b.asked++
+		}
 		b.probing = false
 		b.probeAt = now.Add(b.interval)
 	}
 }
+
+// gaveUp says that the handler was asked again since it opened, and was no better.
+func (b *breaker) gaveUp() bool { return b.isOpen && b.asked > 0 }
 
 // release ends a probe that told nothing of the handler, so that another may begin at once.
 func (b *breaker) release() { b.probing = false }

@@ -28,13 +28,13 @@ func TestOutcomeDecidesWhatBecomesOfARecord(t *testing.T) {
 		{"done", plain, invoke.Result{Class: invoke.Done}, job{requests: 1}, 0, decision{action: actSettle, outcome: outcomeDone}},
 		{"dropped by rule", plain, invoke.Result{Class: invoke.Drop, Reason: "tombstone"}, job{}, 0, decision{action: actSettle, outcome: outcomeDropped, reason: "tombstone"}},
 		{"cut short", limited, invoke.Result{Class: invoke.Cancelled}, job{requests: 9, counted: 9}, 2 * time.Hour, decision{action: actAbandon}},
-		{"failed", plain, invoke.Result{Class: invoke.Failed, Reason: "status"}, job{requests: 1}, 0, decision{action: actPark, reason: "status", wait: time.Minute}},
+		{"failed", plain, invoke.Result{Class: invoke.Failed, Reason: "status"}, job{requests: 1}, 0, decision{action: actPark, reason: "status", wait: time.Minute, longest: true}},
 		{"first retry", plain, invoke.Result{Class: invoke.Retry}, job{requests: 1, counted: 1}, 0, decision{action: actRetry, wait: 200 * time.Millisecond}},
 		{"third attempt", plain, invoke.Result{Class: invoke.Retry}, job{requests: 2, counted: 2}, 0, decision{action: actRetry, wait: 400 * time.Millisecond}},
-		{"unlimited", plain, invoke.Result{Class: invoke.Retry}, job{requests: 1e6, counted: 1e6}, 1e6 * time.Hour, decision{action: actRetry, wait: time.Minute}},
-		{"attempts used up", limited, invoke.Result{Class: invoke.Retry}, job{requests: 3, counted: 3}, 0, decision{action: actDeadLetter, reason: "attempts", wait: time.Minute}},
-		{"gateway answers do not count", limited, invoke.Result{Class: invoke.Retry, Gateway: true}, job{requests: 50, counted: 2}, 0, decision{action: actRetry, wait: time.Minute}},
-		{"too old", limited, invoke.Result{Class: invoke.Retry, Gateway: true}, job{requests: 2}, time.Hour, decision{action: actDeadLetter, reason: "age", wait: time.Minute}},
+		{"unlimited", plain, invoke.Result{Class: invoke.Retry}, job{requests: 1e6, counted: 1e6}, 1e6 * time.Hour, decision{action: actRetry, wait: time.Minute, longest: true}},
+		{"attempts used up", limited, invoke.Result{Class: invoke.Retry}, job{requests: 3, counted: 3}, 0, decision{action: actDeadLetter, reason: "attempts", wait: time.Minute, longest: true}},
+		{"gateway answers do not count", limited, invoke.Result{Class: invoke.Retry, Gateway: true}, job{requests: 50, counted: 2}, 0, decision{action: actRetry, wait: time.Minute, longest: true}},
+		{"too old", limited, invoke.Result{Class: invoke.Retry, Gateway: true}, job{requests: 2}, time.Hour, decision{action: actDeadLetter, reason: "age", wait: time.Minute, longest: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.policy.decide(c.res, &c.job, c.age, highest); got != c.want {

@@ -46,12 +46,13 @@ type Sidecar struct {
 	draining atomic.Bool
 	stopping atomic.Pointer[time.Time] // when the drain began
 	changed  chan error                // capacity 1: the handler is not what it was at start
+	ended    chan error                // capacity 1: END_AT is reached
 }
 
 // New prepares everything that needs no connection. The handler's type must be known: see ResolveHandler. Its errors are mistakes of configuration that only the files or the system could
 // show, such as an unreadable certificate.
 func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, err error) {
-	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), changed: make(chan error, 1)}
+	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), changed: make(chan error, 1), ended: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			s.closeTracing() // the one part that runs already
@@ -95,8 +96,9 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, e
 	return s, nil
 }
 
-// Run consumes until ctx is done, then drains, commits and leaves the group. It returns nil after a clean drain, ErrStopped or
-// ErrDrainBudget where they apply, and otherwise what made it impossible to go on.
+// Run consumes until ctx is done, or to END_AT, then drains, commits and leaves the group. It returns nil after a clean drain, ErrStopped or
+// ErrDrainBudget where they apply, ErrParked or ErrUnfinished where END_AT was set and not all before it is settled, and otherwise what made it
+// impossible to go on.
 func (s *Sidecar) Run(ctx context.Context) error {
 	defer s.close()
 	stopAdmin, err := serveAdmin(ctx, s.cfg.Run.AdminAddr, s, s.metrics, s.log)
@@ -108,12 +110,21 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if s.cfg.Run.Paused {
 		s.log.WarnContext(ctx, "PAUSED is true: the group is joined and nothing is read")
 	}
+	began := time.Now()
 	run, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var helpers, workers sync.WaitGroup
 	clock, stopClock := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { s.flow.clock(clock) })
 	helpers.Go(func() { s.watchStop(run, clock, stop) })
+	if s.cfg.Run.EndAt.Kind != "" {
+		helpers.Go(func() {
+			ctx, cancel := context.WithCancel(run)
+			defer cancel()
+			defer context.AfterFunc(clock, cancel)()
+			s.watchEnd(ctx)
+		})
+	}
 	w := &worker{flow: s.flow, invoke: s.attempts, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
 	for range s.cfg.Delivery.Concurrency {
 		workers.Go(w.run)
@@ -133,8 +144,16 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	case s.flow.cutAttempts() > 0:
 		return fmt.Errorf("%w: %d attempts were cancelled, their records are delivered again (raise SHUTDOWN_TIMEOUT above HANDLER_TIMEOUT plus 3s)",
 			ErrDrainBudget, s.flow.cutAttempts())
+	case s.cfg.Run.EndAt.Kind == "":
+		return nil
+	case errors.Is(context.Cause(run), errFinished):
+	case errors.Is(context.Cause(run), ErrParked):
+		err = context.Cause(run)
+	default:
+		err = ErrUnfinished
 	}
-	return nil
+	s.summary(began, err)
+	return err
 }
 
 // watchStop ends the run when a record asks for it, and notes when a drain begins.
@@ -145,6 +164,8 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 		stop(fmt.Errorf("%w: partition %d offset %d failed: %s", ErrStopped, r.partition, r.offset, r.reason))
 	case err := <-s.changed:
 		s.log.Error("the handler is not what it was at start: draining, the next start follows it", slog.Any("err", err))
+		stop(err)
+	case err := <-s.ended:
 		stop(err)
 	case <-run.Done():
 	case <-clock.Done():

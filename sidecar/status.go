@@ -111,7 +111,18 @@ func (f *flow) partitionStatus(p *partition, now time.Time) admin.Partition {
 		LagRecords: g.LagRecords, LagSeconds: g.LagSeconds, OldestUnsettledSeconds: g.OldestUnsettledSecs, BlockedByTransaction: g.BlockedRecords,
 		InFlight: st.InFlight, ParkedKeys: st.ParkedKeys, Lost: p.lost, Parked: []admin.Parked{}, LastError: p.lastErr,
 	}
-	for _, l := range f.lanes.Parked(p.id, maxParkedShown) {
+	if p.end.Set {
+		end, left := p.end.Offset, p.remaining()
+		out.EndAt, out.EndRemaining = &end, &left
+	}
+	out.Parked = append(out.Parked, f.parkedStatus(p, maxParkedShown)...)
+	return out
+}
+
+// parkedStatus shows the partition's parked lanes, at most so many.
+func (f *flow) parkedStatus(p *partition, limit int) []admin.Parked {
+	var out []admin.Parked
+	for _, l := range f.lanes.Parked(p.id, limit) {
 		j := l.Item.Note.(*job)
 		shown := admin.Parked{
 			KeyHash: fmt.Sprintf("%012x", ledger.LaneHash(l.Item.Record.Key)), Offset: l.Item.Record.Offset, Records: l.Records,
@@ -121,7 +132,7 @@ func (f *flow) partitionStatus(p *partition, now time.Time) admin.Partition {
 			due := l.Due.UTC()
 			shown.NextAttempt = &due
 		}
-		out.Parked = append(out.Parked, shown)
+		out = append(out, shown)
 	}
 	return out
 }
@@ -129,7 +140,7 @@ func (f *flow) partitionStatus(p *partition, now time.Time) admin.Partition {
 // gauges are the numbers of one partition. Lag counts to the high watermark, not to the last stable offset, so that what an open
 // transaction holds back is not hidden.
 func (f *flow) gauges(p *partition, now time.Time) metrics.Partition {
-	g := metrics.Partition{ID: p.id, Committed: p.committed}
+	g := metrics.Partition{ID: p.id, Committed: p.committed, Ends: p.end.Set, EndRemaining: p.remaining()}
 	if p.ends.High >= 0 {
 		g.LagRecords = max(0, p.ends.High-p.ledger.Committable())
 		if p.ledger.Position() < p.ends.High && p.lastTaken > 0 {

@@ -150,7 +150,7 @@ func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) i
 		SocketTimeout: k.SocketTimeout, FetchErrorBackoff: k.FetchErrorBackoff, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
 		RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, MetadataMaxAge: k.MetadataMaxAge,
 		BatchAllowance: min(cfg.Delivery.MaxInFlightBytes/batchShare, mostBatch),
-		StartAt:        StartAt(r.StartAt, time.Now()), CommitInterval: r.CommitInterval, StartupTimeout: r.StartupTimeout, Paused: r.Paused, Logger: log,
+		StartAt:        StartAt(r.StartAt, time.Now()), EndAt: EndAt(r.EndAt, time.Now()), CommitInterval: r.CommitInterval, StartupTimeout: r.StartupTimeout, Paused: r.Paused, Logger: log,
 	}
 }
 
@@ -167,6 +167,19 @@ func StartAt(c envconfig.StartAt, now time.Time) intake.StartAt {
 		return intake.StartAt{Refuse: true}
 	}
 	return intake.StartAt{}
+}
+
+// EndAt turns the configured end into the intake's, an age counted back from now.
+func EndAt(c envconfig.EndAt, now time.Time) intake.EndAt {
+	switch c.Kind {
+	case "latest":
+		return intake.EndAt{Latest: true}
+	case "time":
+		return intake.EndAt{Time: c.Time}
+	case "age":
+		return intake.EndAt{Time: now.Add(-c.Age)}
+	}
+	return intake.EndAt{}
 }
 
 // deadLetterTarget is where failed records go, nil for nowhere. A URL gets a transport of its own: the handler's certificates and

@@ -85,6 +85,7 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 		j.counted++
 	}
 	d := f.cfg.policy.decide(res, j, now.Sub(j.first), uniform)
+	j.longest = d.longest
 	if res.Class == invoke.Done {
 		if f.breaker.succeeded() {
 			f.log.Warn("handler succeeded again: failures are acted on again", f.where(it)...)
@@ -116,6 +117,7 @@ func (f *flow) hurry(now time.Time) {
 		if j := it.Note.(*job); j.asked || j.failure != nil {
 			return due
 		}
+		it.Note.(*job).longest = false
 		return now.Add(f.cfg.policy.initial + uniform(f.cfg.policy.initial))
 	})
 }
@@ -147,6 +149,7 @@ func (f *flow) failed(it *lanes.Item, res invoke.Result, d decision, now time.Ti
 		f.settled(it, outcomeDropped)
 		return false
 	case actStop:
+		f.halted = true
 		select {
 		case f.stop <- stopRequest{it.Record.Partition, it.Record.Offset, d.reason}:
 		default:
@@ -155,7 +158,7 @@ func (f *flow) failed(it *lanes.Item, res invoke.Result, d decision, now time.Ti
 		f.retry(it, now, f.cfg.policy.maxInterval, res)
 		return false
 	default:
-		j.failure = &failure{reason: d.reason, at: now}
+		j.failure, j.longest = &failure{reason: d.reason, at: now}, false
 		if f.writing >= max(1, f.cfg.limits.Concurrency/4) {
 			// A write into an outage takes as long as it may. Made in the slots of the attempts such writes would come to have every slot; the
 			// next ones are further attempts, which are held to their share.
@@ -200,6 +203,7 @@ func (f *flow) written(it *lanes.Item, err error, took time.Duration) {
 	f.log.Log(context.Background(), level, "dead letter could not be written: its key waits and the write is tried again",
 		append(f.where(it), slog.Int("writes", j.writes), slog.Any("err", err))...)
 	now := time.Now()
+	j.longest = f.cfg.policy.longest(j.writes+1, now.Sub(j.failure.at))
 	f.retry(it, now, max(uniform(f.cfg.policy.ceiling(j.writes+1)), time.Millisecond), invoke.Result{Duration: took})
 }
 

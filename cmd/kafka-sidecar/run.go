@@ -26,6 +26,7 @@ const (
 	exitConfig  = 2 // the environment is wrong; a crash of the Go runtime has this code, too, after a line that begins with "panic:" or "fatal error:"
 	exitStopped = 3 // ON_FAILURE=stop met a failed record
 	exitDrain   = 4 // the drain budget was exceeded, or a second signal came
+	exitParked  = 5 // END_AT was reached but for parked keys
 )
 
 // version is set by the release build; see buildVersion.
@@ -169,6 +170,8 @@ type mistakeError struct{ error }
 // work is the engine from its start to its end.
 func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
 	switch err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion()); {
+	case ctx.Err() != nil && cfg.Run.EndAt.Kind != "":
+		return sidecar.ErrUnfinished
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // told to stop before there was anything to drain: why it was not known yet does not matter
 	case errors.As(err, new(*envconfig.Errors)):
@@ -201,6 +204,9 @@ func exitCode(err error, log *slog.Logger) int {
 	case errors.Is(err, sidecar.ErrStopped):
 		log.Error("stopped", slog.Any("err", err))
 		return exitStopped
+	case errors.Is(err, sidecar.ErrParked):
+		log.Error("stopped", slog.Any("err", err))
+		return exitParked
 	case errors.Is(err, sidecar.ErrDrainBudget):
 		log.Error("stopped", slog.Any("err", err))
 		return exitDrain

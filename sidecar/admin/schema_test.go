@@ -104,6 +104,9 @@ func outlineOfType(t *testing.T, of reflect.Type, path, presence string) []strin
 	if of == reflect.TypeFor[*time.Time]() {
 		return line("string|null")
 	}
+	if of == reflect.TypeFor[*int64]() { // absent, or a number
+		return line("integer")
+	}
 	t.Fatalf("%s is a %s, for which this test knows no JSON type", path, of)
 	return nil
 }
@@ -214,6 +217,7 @@ func kindOf(v any) string {
 // sample has a value in every field, and a second partition and lane with as little as there can be.
 func sample() Subscription {
 	next := time.Date(2026, 1, 1, 0, 0, 30, 0, time.UTC)
+	end, left := int64(80), int64(38)
 	return Subscription{
 		ID: "orders-to-billing", Source: "kafka://my-cluster/orders", Sink: "http://localhost:8080/orders", Options: map[string]string{"group.id": "billing"},
 		Status: Status{
@@ -221,7 +225,7 @@ func sample() Subscription {
 			FailureLimit: true, WaitingFor: "look up <broker> & wait", Assigned: []int32{0, 7},
 			Partitions: []Partition{
 				{
-					Partition: 0, Committed: 40, Settled: 42, Position: 60, End: 100, LagRecords: 58, LagSeconds: 1.5, OldestUnsettledSeconds: 12.25,
+					Partition: 0, Committed: 40, Settled: 42, Position: 60, End: 100, EndAt: &end, EndRemaining: &left, LagRecords: 58, LagSeconds: 1.5, OldestUnsettledSeconds: 12.25,
 					BlockedByTransaction: 4, InFlight: 3, ParkedKeys: 2, Lost: 1, LastError: "handler answered 500",
 					Parked: []Parked{
 						{KeyHash: "0123456789ab", Offset: 42, Records: 7, LastStatus: 500, LastError: "handler answered 500", Attempts: 3, NextAttempt: &next},

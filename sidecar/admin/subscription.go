@@ -31,10 +31,12 @@ type Status struct {
 // Partition is one assigned partition. Offsets are -1 while they are not known.
 type Partition struct {
 	Partition              int32    `json:"partition"`
-	Committed              int64    `json:"committed"` // first unsettled offset of the last acknowledged commit
-	Settled                int64    `json:"settled"`   // every offset below is settled
-	Position               int64    `json:"position"`  // next offset to be taken in
-	End                    int64    `json:"end"`       // high watermark
+	Committed              int64    `json:"committed"`               // first unsettled offset of the last acknowledged commit
+	Settled                int64    `json:"settled"`                 // every offset below is settled
+	Position               int64    `json:"position"`                // next offset to be taken in
+	End                    int64    `json:"end"`                     // high watermark
+	EndAt                  *int64   `json:"end_at,omitempty"`        // with END_AT: nothing at or past it is delivered
+	EndRemaining           *int64   `json:"end_remaining,omitempty"` // offsets from settled to end_at
 	LagRecords             int64    `json:"lag_records"`
 	LagSeconds             float64  `json:"lag_seconds"`
 	OldestUnsettledSeconds float64  `json:"oldest_unsettled_age_seconds"`

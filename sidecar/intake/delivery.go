@@ -70,6 +70,7 @@ type Partition struct {
 	Read     int64       // the first offset to read, above Start where retention took what lies between
 	Restored *ledger.Map // what the last commit says is settled beyond Start; nil when nothing
 	Lost     int64       // records that retention took, at most
+	End      End         // where reading ends
 }
 
 // Commit is one partition's commit on its way to the coordinator. Log tells to which opening of the partition it belongs.
@@ -85,4 +86,5 @@ type Ends struct {
 	Stable   int64 // last stable offset
 	High     int64 // high watermark
 	Position int64 // next offset to read
+	Over     bool  // reading has ended: from Position to the partition's End the log holds nothing
 }

@@ -38,6 +38,7 @@ type Config struct {
 	MetadataMaxAge                    time.Duration
 	BatchAllowance                    int64 // bytes of answers and unpacked batches held by all readers together
 	StartAt                           StartAt
+	EndAt                             EndAt
 	CommitInterval                    time.Duration
 	StartupTimeout                    time.Duration
 	Needs                             []protocol.ApiKey               // requests that others make to the same cluster
@@ -55,6 +56,7 @@ type Intake struct {
 	member   *group.Member
 	topic    *topicView
 	holds    *holds
+	fixed    *fixedEnds // nil: there is no end; set once, before the group is joined
 	log      *slog.Logger
 
 	mu      sync.Mutex
@@ -177,6 +179,9 @@ func (in *Intake) prepare(ctx context.Context) error {
 		if err := in.cfg.Ready(ctx); err != nil {
 			return err
 		}
+	}
+	if err := in.fixEnds(ctx); err != nil {
+		return err
 	}
 	return in.establish(ctx)
 }

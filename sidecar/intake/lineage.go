@@ -140,6 +140,7 @@ func (r *reader) rewritten(ctx context.Context, at int64) error {
 	}
 	position := r.next
 	p := r.in.position(ctx, id, r.in.topic.current(), c, start, end)
+	p.End.Offset = min(p.End.Offset, end) // the log may be shorter than it was
 	if p.Restored != nil {
 		p.Restored = p.Restored.Until(at)
 	}

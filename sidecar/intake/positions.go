@@ -158,7 +158,8 @@ func listAll(ctx context.Context, c *cluster.Cluster, topic cluster.Topic, times
 // It never answers with the end: a missing commit means that the partition came after the group's start, and a commit outside the
 // log means that retention or a truncation passed it; in both cases what exists and is not settled begins at the log start.
 func (in *Intake) position(ctx context.Context, id int32, topic cluster.Topic, c group.Committed, start, end int64) Partition {
-	fromStart := Partition{ID: id, Log: in.identity(topic, id), Start: start, Epoch: -1, Read: start}
+	until := in.end(topic, id)
+	fromStart := Partition{ID: id, Log: in.identity(topic, id), Start: start, Epoch: -1, Read: start, End: until}
 	log := in.log.With(slog.Int("partition", int(id)), slog.Int64("committed", c.Offset), slog.Int64("log_start", start), slog.Int64("log_end", end))
 	if c.Offset < 0 {
 		log.InfoContext(ctx, "partition has no commit: it is read from the log start")
@@ -175,7 +176,9 @@ func (in *Intake) position(ctx context.Context, id int32, topic cluster.Topic, c
 	case errors.Is(err, ledger.ErrDamaged):
 		log.WarnContext(ctx, "commit metadata is damaged and ignored: records settled beyond the commit are delivered again")
 	}
-	p := Partition{ID: id, Log: fromStart.Log, Start: c.Offset, Epoch: c.LeaderEpoch, Read: max(c.Offset, start)}
+	// What lies past the end is not ours to count as lost, nor to pass: the next run does.
+	start = until.limit(start, c.Offset)
+	p := Partition{ID: id, Log: fromStart.Log, Start: c.Offset, Epoch: c.LeaderEpoch, Read: max(c.Offset, start), End: until}
 	if err == nil && m.Matches(p.Log, c.Offset) {
 		p.Restored = m
 	}

@@ -31,18 +31,19 @@ type reader struct {
 	space     cluster.Space // of hold
 	preferred int32         // follower that the leader names for our rack (KIP-392), -1: the leader
 	backoff   time.Duration
+	bare      int       // answers in a row without a record, although the log goes on to the end
 	served    bool      // the connection has answered since the last trouble
 	warned    time.Time // when the last trouble was logged, so that an outage is not a flood
 }
 
-// run reads until ctx is done. Trouble is waited out: nothing that a broker answers ends a reader.
+// run reads until ctx is done, or up to the partition's end. Trouble is waited out: nothing that a broker answers ends a reader.
 func (r *reader) run(ctx context.Context) {
 	defer r.disconnect()
 	r.hold = r.in.holds.join(ctx)
 	defer r.hold.leave()
 	r.space = r.hold.space
 	r.begin(r.part)
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !r.ended() {
 		err := r.fetch(ctx)
 		if err == nil {
 			r.backoff = 0
@@ -128,6 +129,7 @@ func (r *reader) fetch(ctx context.Context) error {
 		return nil
 	}
 	r.served = true // after the naming of a replica, which may be one that nobody reaches
+	r.weigh(res)
 	r.report(res)
 	from := r.next
 	switch err := r.admit(ctx, res); {
@@ -146,7 +148,7 @@ func (r *reader) fetch(ctx context.Context) error {
 }
 
 func (r *reader) report(res fetch.Response) {
-	r.in.delivery.Fetched(r.part.ID, Ends{Start: res.LogStart, Stable: res.LastStable, High: res.HighWatermark, Position: r.next})
+	r.in.delivery.Fetched(r.part.ID, Ends{Start: res.LogStart, Stable: res.LastStable, High: res.HighWatermark, Position: r.next, Over: r.over()})
 }
 
 // maxBatch is the most that one batch may decompress to. No producer's batch comes near it; what does is not data.
@@ -163,7 +165,7 @@ func (r *reader) admit(ctx context.Context, res fetch.Response) error {
 	}
 	var began time.Time
 	d := fetch.NewDecoder(res.Records, fetch.Options{
-		Partition: r.part.ID, From: r.next, ReadCommitted: r.in.cfg.ReadCommitted, CheckCRC: r.in.cfg.CheckCRCs, Aborted: res.Aborted,
+		Partition: r.part.ID, From: r.next, Until: r.part.End.Offset, ReadCommitted: r.in.cfg.ReadCommitted, CheckCRC: r.in.cfg.CheckCRCs, Aborted: res.Aborted,
 		MaxBatchBytes: maxBatch, Grow: func(n int64) bool {
 			err := r.hold.take(ctx, n)
 			began = time.Now()
@@ -307,6 +309,7 @@ func (r *reader) recover(ctx context.Context, cause error) error {
 // outOfRange goes on at the log start when the position was deleted, or when the log was truncated below it.
 func (r *reader) outOfRange(ctx context.Context) error {
 	start, end, err := r.in.ends(ctx, r.part.ID)
+	start = r.part.End.limit(start, r.next)
 	switch {
 	case err != nil:
 		return err
@@ -320,7 +323,9 @@ func (r *reader) outOfRange(ctx context.Context) error {
 	case r.next > end:
 		r.log.ErrorContext(ctx, "log was truncated below the position: the partition is read from the log start",
 			slog.Int64("offset", r.next), slog.Int64("log_end", end))
-		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start})
+		until := r.part.End
+		until.Offset = min(until.Offset, end)
+		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start, End: until})
 		return nil
 	}
 	// The leader that answered was behind, or has caught up since.
@@ -341,7 +346,7 @@ func (r *reader) recreated(ctx context.Context, topic cluster.Topic) error {
 	if err != nil {
 		return err
 	}
-	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start}
+	p := Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start, End: r.in.end(topic, r.part.ID)}
 	p.Log.TopicID = topic.ID
 	r.reopen(p)
 	return nil
@@ -355,7 +360,7 @@ func (r *reader) reopen(p Partition) {
 
 // begin sets the reader to where the reading of a partition begins.
 func (r *reader) begin(p Partition) {
-	r.part, r.next, r.least, r.preferred, r.verified, r.lineage = p, p.Read, 0, -1, -1, nil
+	r.part, r.next, r.least, r.preferred, r.verified, r.lineage, r.bare = p, p.Read, 0, -1, -1, nil, 0
 	if p.Read == p.Start {
 		r.lineage = r.lineage.add(p.Epoch, 0)
 	}

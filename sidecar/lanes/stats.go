@@ -84,6 +84,20 @@ func (l *Lanes) Running(p int32) int {
 // RunningTotal is how many slots are in use, those of orphans too.
 func (l *Lanes) RunningTotal() int { return l.running }
 
+// Only says whether the partition holds parked lanes alone, with heads of the given kind.
+func (l *Lanes) Only(p int32, kind func(*Item) bool) bool {
+	pt := l.parts[p]
+	if pt == nil || pt.count[isReady] > 0 || pt.running.len > 0 {
+		return false
+	}
+	for ln := range pt.parked.all() {
+		if !kind(ln.head) {
+			return false
+		}
+	}
+	return true
+}
+
 // ParkedLane is a parked lane as the status page shows it.
 type ParkedLane struct {
 	Item    *Item     // its head

@@ -26,6 +26,8 @@ type Partition struct {
 	OldestUnsettledSecs float64
 	BlockedRecords      int64 // held back by an open transaction
 	Committed           int64
+	Ends                bool // END_AT is set
+	EndRemaining        int64
 }
 
 type gauges struct {
@@ -35,6 +37,7 @@ type gauges struct {
 	parkedKeys, parkedRecords, parkedBytes           *prometheus.Desc
 	unacked, joined, assigned, failureLimit          *prometheus.Desc
 	lagRecords, lagSeconds, oldest, blocked          *prometheus.Desc
+	endRemaining                                     *prometheus.Desc
 }
 
 // Watch shows the state that read returns at each scrape.
@@ -59,6 +62,7 @@ func (m *Metrics) Watch(read func() State) {
 		lagRecords:    d("lag_records", "Records between the first unsettled one and the high watermark.", "partition"),
 		lagSeconds:    d("lag_seconds", "Age of the newest record taken in while more wait in the log, else 0.", "partition"),
 		oldest:        d("oldest_unsettled_age_seconds", "Age of the oldest unsettled record; alarm on it well before retention.", "partition"),
+		endRemaining:  d("end_remaining_records", "With END_AT: records between the first unsettled one and the end of the run.", "partition"),
 		blocked:       d("blocked_by_transaction_records", "Records that an open transaction holds back.", "partition"),
 	})
 }
@@ -66,7 +70,7 @@ func (m *Metrics) Watch(read func() State) {
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{g.inFlight, g.inFlightBytes, g.running, g.ready, g.waiting, g.parkedKeys, g.parkedRecords,
-		g.parkedBytes, g.unacked, g.joined, g.failureLimit, g.assigned, g.lagRecords, g.lagSeconds, g.oldest, g.blocked} {
+		g.parkedBytes, g.unacked, g.joined, g.failureLimit, g.assigned, g.lagRecords, g.lagSeconds, g.oldest, g.blocked, g.endRemaining} {
 		ch <- d
 	}
 }
@@ -102,5 +106,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		send(g.lagSeconds, p.LagSeconds, id)
 		send(g.oldest, p.OldestUnsettledSecs, id)
 		send(g.blocked, float64(p.BlockedRecords), id)
+		if p.Ends {
+			send(g.endRemaining, float64(p.EndRemaining), id)
+		}
 	}
 }

@@ -17,6 +17,7 @@ kafka_sidecar_blocked_by_transaction_records
 kafka_sidecar_build_info
 kafka_sidecar_commits_total
 kafka_sidecar_dead_letter_errors_total
+kafka_sidecar_end_remaining_records
 kafka_sidecar_failure_limit_reached
 kafka_sidecar_in_flight
 kafka_sidecar_in_flight_bytes
@@ -42,7 +43,7 @@ kafka_sidecar_waiting_lanes
 func TestMetricNamesAreAnInterface(t *testing.T) {
 	m := New("test", []string{"done"})
 	m.Attempt("200", 0)
-	m.Watch(func() State { return State{Partitions: []Partition{{ID: 0}}} })
+	m.Watch(func() State { return State{Partitions: []Partition{{ID: 0, Ends: true}}} })
 	families, err := m.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)

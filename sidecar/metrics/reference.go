@@ -23,7 +23,7 @@ var alarms = map[string]string{
 func Reference() string {
 	m := New("", []string{""})
 	m.Attempt("", 0)
-	m.Watch(func() State { return State{Partitions: []Partition{{}}} })
+	m.Watch(func() State { return State{Partitions: []Partition{{Ends: true}}} })
 	families, _ := m.Registry.Gather() // an error is of the process's own collector, whose metrics are not shown
 	var b strings.Builder
 	b.WriteString("| Metric | Type | Labels | Meaning | Alarm on |\n|---|---|---|---|---|\n")

@@ -12,6 +12,7 @@ import (
 type Options struct {
 	Partition     int32
 	From          int64 // records below are skipped: an answer begins with the whole batch that holds From
+	Until         int64 // records from there on are not given, nor counted in Position; 0: all are
 	ReadCommitted bool
 	CheckCRC      bool
 	Aborted       []Aborted // of the same answer; looked at under ReadCommitted only
@@ -93,6 +94,10 @@ func (d *Decoder) NextBatch() (BatchInfo, bool, error) {
 			return BatchInfo{}, false, nil
 		}
 		d.first = false
+		if d.o.Until > 0 && b.base >= d.o.Until {
+			d.stop(-1)
+			return BatchInfo{}, false, nil
+		}
 		d.batch = b
 		aborted := false
 		if d.o.ReadCommitted {
@@ -154,6 +159,9 @@ func (d *Decoder) advance() bool {
 			err = fmt.Errorf("%w: offset %d follows %d", ErrCorrupt, e.offset, d.last)
 		case d.left == 1 && len(rest) > 0:
 			err = fmt.Errorf("%w: %d bytes behind the last record", ErrCorrupt, len(rest))
+		case d.o.Until > 0 && e.offset >= d.o.Until:
+			d.stop(d.batch.leaderEpoch)
+			return false
 		}
 		if err != nil {
 			_ = d.fail(err) // sticks; Next gives it
@@ -187,6 +195,15 @@ func (d *Decoder) finish() {
 		d.pos, d.epoch = end, d.batch.leaderEpoch
 	}
 	d.raw = d.raw[d.batch.size:]
+	d.close()
+}
+
+// stop ends the answer at Until. epoch is that of the batch which the offset before it belongs to.
+func (d *Decoder) stop(epoch int32) {
+	if d.o.Until > d.pos {
+		d.pos, d.epoch = d.o.Until, epoch
+	}
+	d.raw = nil
 	d.close()
 }
 

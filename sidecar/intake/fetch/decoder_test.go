@@ -49,6 +49,31 @@ func TestCompactedLogsAreReadToTheirEnd(t *testing.T) {
 	}
 }
 
+func TestNothingFromUntilOnIsGiven(t *testing.T) {
+	gaps := []rec{{delta: 0, value: []byte("a")}, {delta: 4, value: []byte("b")}}
+	for _, c := range []struct {
+		name  string
+		raw   []byte
+		until int64
+		want  []string
+		pos   int64
+	}{
+		{"inside a batch", set(shape{base: 0, records: values("a", "b", "c")}, shape{base: 3, records: values("d")}), 2, []string{"a", "b"}, 2},
+		{"inside a packed batch", set(shape{base: 0, records: values("a", "b", "c"), codec: 1}), 1, []string{"a"}, 1},
+		{"between batches", set(shape{base: 0, records: values("a", "b")}, shape{base: 2, records: values("c")}), 2, []string{"a", "b"}, 2},
+		{"in a gap of a batch", set(shape{base: 10, records: gaps}), 12, []string{"a"}, 12},
+		{"in a gap between batches", set(shape{base: 0, records: values("a")}, shape{base: 100, records: values("b")}), 50, []string{"a"}, 50},
+		{"before the first batch", set(shape{base: 100, records: values("b")}), 50, nil, 50},
+		{"beyond everything", set(shape{base: 0, records: values("a")}), 50, []string{"a"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if recs, d := read(t, c.raw, Options{Until: c.until}); !slices.Equal(texts(recs), c.want) || d.Position() != c.pos {
+				t.Fatalf("got %q, position %d; want %q, position %d", texts(recs), d.Position(), c.want, c.pos)
+			}
+		})
+	}
+}
+
 func TestPositionFollowsWhatWasGiven(t *testing.T) {
 	d := NewDecoder(set(shape{base: 10, tail: 3, records: values("a", "b")}, shape{base: 20, records: values("c")}), Options{From: 10})
 	var got []int64
