@@ -60,15 +60,11 @@ func (s *Sidecar) watchEnd(ctx context.Context) {
 	}
 }
 
-// nears tells the watcher, and asks for a commit, when a partition has nothing more to do before its end.
+// nears tells the watcher when a partition has nothing more to do before its end.
 func (f *flow) nears(p *partition) {
-	if !p.end.Set || !p.complete() {
-		return
+	if p.end.Set && p.complete() {
+		signal(f.nearEnd)
 	}
-	if !p.acknowledged() {
-		signal(f.commitDue)
-	}
-	signal(f.nearEnd)
 }
 
 func signal(c chan struct{}) {

@@ -181,13 +181,33 @@ func TestARunGivesUpWhileFailureLimitHolds(t *testing.T) {
 		}
 		began := time.Now()
 		s.admit(0, keys...)
-		err := s.look(time.Hour)
+		err := s.look(5 * time.Minute) // a probe a minute would ask about every record in a quarter of an hour
 		if !errors.Is(err, ErrParked) || !strings.Contains(err.Error(), "FAILURE_LIMIT") || !strings.Contains(err.Error(), "15 records") {
 			t.Fatalf("got %v", err)
 		}
 		// Not before the handler was asked once more.
 		if waited := time.Since(began); waited < plain.maxInterval {
 			t.Errorf("given up after %s, before a probe", waited)
+		}
+	})
+}
+
+func TestManySlowKeysDoNotKeepARunFromGivingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newEnding(t, 40, func(c *flowConfig) { c.policy.initial = c.policy.maxInterval })
+		defer s.end()
+		s.handle = func(context.Context, *record.Record, int) invoke.Result {
+			<-time.After(20 * time.Second)
+			return invoke.Result{Class: invoke.Retry, Status: 500}
+		}
+		keys := make([]string, 40)
+		for i := range keys {
+			keys[i] = string(rune('A' + i))
+		}
+		s.admit(0, keys...)
+		// Forty keys come due each minute and an attempt takes 20 s in a quarter of eight slots: without a halt there is no moment without one.
+		if err := s.look(10 * time.Minute); !errors.Is(err, ErrParked) {
+			t.Fatalf("got %v", err)
 		}
 	})
 }
