@@ -172,10 +172,13 @@ func (s *Sidecar) summary(began time.Time, end error) {
 	for _, n := range f.tally {
 		settled += n
 	}
-	text, level := "finished: everything before END_AT is settled", slog.LevelInfo
-	if end != nil {
-		text, level = "ended before everything before END_AT was settled", slog.LevelError
+	facts := []any{
+		slog.Int64("records", settled), slog.Int64("done", f.tally[outcomeDone]), slog.Int64("dead_letters", f.tally[outcomeDeadLetter]),
+		slog.Int64("dropped", f.tally[outcomeDropped]), slog.Int64("skipped", f.tally[outcomeSkipped]), slog.Duration("duration", time.Since(began)),
 	}
-	s.log.Log(context.Background(), level, text, slog.Int64("records", settled), slog.Int64("done", f.tally[outcomeDone]), slog.Int64("dead_letters", f.tally[outcomeDeadLetter]),
-		slog.Int64("dropped", f.tally[outcomeDropped]), slog.Int64("skipped", f.tally[outcomeSkipped]), slog.Duration("duration", time.Since(began)))
+	if end != nil {
+		s.log.Error("ended before everything before END_AT was settled", facts...)
+		return
+	}
+	s.log.Info("finished: everything before END_AT is settled", facts...)
 }
