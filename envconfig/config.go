@@ -204,6 +204,7 @@ type Run struct {
 	ShutdownTimeout time.Duration
 	Paused          bool
 	AdminAddr       string // empty: off
+	EMFNamespace    string // of METRICS_EMF; empty: off
 	LogLevel        string // debug, info, warn, error
 	LogFormat       string // json, text; empty: json, text on a terminal
 }

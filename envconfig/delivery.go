@@ -3,6 +3,7 @@ package envconfig
 import (
 	"log/slog"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,9 +79,29 @@ func (p *parser) run() {
 		ShutdownTimeout: time.Duration(v.ShutdownTimeout),
 		Paused:          bool(v.Paused),
 		AdminAddr:       p.adminAddr(v.AdminAddr),
+		EMFNamespace:    p.emf(),
 		LogLevel:        v.LogLevel,
 		LogFormat:       v.LogFormat,
 	}
+}
+
+// namespace is what CloudWatch takes as a metric's namespace; names that begin with a colon or with AWS/ are its own.
+var namespace = regexp.MustCompile(`^[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254}$`)
+
+// emf is the namespace of METRICS_EMF, empty where that is off.
+func (p *parser) emf() string {
+	name := p.vars.MetricsEMFNamespace
+	if !namespace.MatchString(name) || strings.HasPrefix(name, "AWS/") {
+		p.fail("METRICS_EMF_NAMESPACE", "%s is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/", quote(name))
+		return ""
+	}
+	if !bool(p.vars.MetricsEMF) {
+		if p.set("METRICS_EMF_NAMESPACE") {
+			p.note(slog.LevelInfo, "METRICS_EMF_NAMESPACE", "has no effect: METRICS_EMF is false")
+		}
+		return ""
+	}
+	return name
 }
 
 func (p *parser) startAt(text string) StartAt {

@@ -153,11 +153,14 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"no boolean", []string{"PAUSED=yes"}, `PAUSED: "yes" is not valid; want true or false`},
 		{"no address", []string{"ADMIN_ADDR=9464"}, `ADMIN_ADDR: "9464" is not valid; want [host]:port, like :9464 or 127.0.0.1:9464, or off`},
 		{"logs", []string{"LOG_LEVEL=trace", "LOG_FORMAT=xml"}, "LOG_FORMAT: \"xml\" is not valid; want json or text\nLOG_LEVEL: \"trace\" is not valid; want debug, info, warn or error"},
+		{"no switch", []string{"METRICS_EMF=yes"}, `METRICS_EMF: "yes" is not valid; want true or false`},
+		{"a namespace of AWS", []string{"METRICS_EMF=true", "METRICS_EMF_NAMESPACE=AWS/ECS"}, `METRICS_EMF_NAMESPACE: "AWS/ECS" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
+		{"a namespace with spaces", []string{"METRICS_EMF_NAMESPACE=my orders"}, `METRICS_EMF_NAMESPACE: "my orders" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
 		// What comes later.
 		{"authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "DEAD_LETTER_AUTH=sigv4", "DEAD_LETTER_SIGV4_REGION=r"}, "DEAD_LETTER_AUTH: sigv4 is not built yet in this version; want none\nDEAD_LETTER_SIGV4_REGION: " + notYet + "\nHANDLER_AUTH: bearer is not built yet in this version; want none\nHANDLER_BEARER_TOKEN: " + notYet},
 		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: " + notYet},
 		{"no authentication", []string{"HANDLER_AUTH=magic"}, `HANDLER_AUTH: "magic" is not valid; want none`},
-		{"functions and ends", []string{"HANDLER_FORMAT=lambda", "LAMBDA_PARTIAL_BATCH=true", "METRICS_EMF=true", "METRICS_EMF_NAMESPACE=n", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nHANDLER_FORMAT: lambda is not built yet in this version; want value, envelope, cloudevents or cloudevents-structured\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false\nMETRICS_EMF: true is not built yet in this version; want false\nMETRICS_EMF_NAMESPACE: " + notYet},
+		{"functions", []string{"HANDLER_FORMAT=lambda", "LAMBDA_PARTIAL_BATCH=true", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nHANDLER_FORMAT: lambda is not built yet in this version; want value, envelope, cloudevents or cloudevents-structured\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false"},
 		// Files.
 		{"value and file", []string{"HANDLER_HEADERS=a: b", "HANDLER_HEADERS_FILE=/x"}, "HANDLER_HEADERS_FILE: is set beside HANDLER_HEADERS; want the value or the file, not both"},
 		{"option and file", []string{"KAFKA_OPTION_SASL_PASSWORD=a", "KAFKA_OPTION_SASL_PASSWORD_FILE=/x"}, "KAFKA_OPTION_SASL_PASSWORD_FILE: is set beside KAFKA_OPTION_SASL_PASSWORD; want the value or the file, not both"},

@@ -104,6 +104,8 @@ func TestGoodEnvironments(t *testing.T) {
 		{"the end of today", []string{"START_AT=earliest", "END_AT=latest"}, func(c *Config) {
 			c.Run.StartAt.Kind, c.Run.EndAt.Kind = "earliest", "latest"
 		}},
+		{"metrics for CloudWatch", []string{"METRICS_EMF=true"}, func(c *Config) { c.Run.EMFNamespace = "KafkaSidecar" }},
+		{"their namespace", []string{"METRICS_EMF=true", "METRICS_EMF_NAMESPACE=shop/orders"}, func(c *Config) { c.Run.EMFNamespace = "shop/orders" }},
 		{"earliest", []string{"START_AT=earliest"}, func(c *Config) { c.Run.StartAt.Kind = "earliest" }},
 		{"a reset that is an error", []string{"KAFKA_OPTION_AUTO_OFFSET_RESET=error"}, func(c *Config) {
 			c.Run.StartAt.Kind = "error"
@@ -213,6 +215,7 @@ func TestNotes(t *testing.T) {
 		{"few in flight", []string{"MAX_IN_FLIGHT=10"}, "INFO MAX_IN_FLIGHT: 10 is below CONCURRENCY, which is 64: no more attempts than that run at once"},
 		{"an exporter of spans without an endpoint", []string{"OTEL_TRACES_EXPORTER=otlp"}, "INFO OTEL_TRACES_EXPORTER: has no effect: there are no spans without OTEL_EXPORTER_OTLP_ENDPOINT"},
 		{"keys of a sink without", []string{"NULL_KEY=empty", "INVALID_KEY=fail"}, "INFO INVALID_KEY: has no effect: the sink is not a keyed service://\nINFO NULL_KEY: has no effect: the sink is not keyed, and a null key is a key like others"},
+		{"a namespace without metrics", []string{"METRICS_EMF_NAMESPACE=shop"}, "INFO METRICS_EMF_NAMESPACE: has no effect: METRICS_EMF is false"},
 		{"TLS for http", []string{"HANDLER_TLS_SERVER_NAME=x"}, "INFO HANDLER_TLS_SERVER_NAME: has no effect: the handler's URL is http://"},
 		{"SASL without SASL", []string{"KAFKA_OPTION_SASL_USERNAME=me"}, "INFO KAFKA_OPTION_SASL_USERNAME: option sasl.username has no effect: security.protocol has no SASL"},
 		{"TLS without TLS", []string{"KAFKA_OPTION_SSL_CA_LOCATION=/x"}, "INFO KAFKA_OPTION_SSL_CA_LOCATION: option ssl.ca.location has no effect: security.protocol has no TLS"},

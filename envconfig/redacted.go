@@ -72,6 +72,8 @@ func (c *Config) Redacted() []Setting {
 		Setting{"SHUTDOWN_TIMEOUT", r.ShutdownTimeout.String()},
 		Setting{"PAUSED", strconv.FormatBool(r.Paused)},
 		Setting{"ADMIN_ADDR", orWord(r.AdminAddr, "", "off")},
+		Setting{"METRICS_EMF", strconv.FormatBool(r.EMFNamespace != "")},
+		Setting{"METRICS_EMF_NAMESPACE", orNone(r.EMFNamespace)},
 		Setting{"LOG_LEVEL", r.LogLevel},
 		Setting{"LOG_FORMAT", orWord(r.LogFormat, "", "json, text on a terminal")},
 	)

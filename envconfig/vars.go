@@ -87,8 +87,8 @@ type variables struct {
 	ShutdownTimeout     duration    `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" default:"25s; 8s on Cloud Run" desc:"the time to drain after SIGTERM"`
 	Paused              toggle      `env:"PAUSED" envDefault:"false" desc:"true: join the group and read nothing"`
 	AdminAddr           string      `env:"ADMIN_ADDR" envDefault:":9464" desc:"address of /live, /ready, /startup, /metrics and /subscription; off for none"`
-	MetricsEMF          string      `env:"METRICS_EMF" values:"false" later:"true" default:"false" desc:"CloudWatch embedded metric format on standard output"`
-	MetricsEMFNamespace string      `env:"METRICS_EMF_NAMESPACE" later:"*" desc:"its namespace"`
+	MetricsEMF          toggle      `env:"METRICS_EMF" envDefault:"false" desc:"true: CloudWatch embedded metric format on standard output, one document a minute"`
+	MetricsEMFNamespace string      `env:"METRICS_EMF_NAMESPACE" envDefault:"KafkaSidecar" desc:"CloudWatch namespace of these metrics"`
 	LogLevel            string      `env:"LOG_LEVEL" values:"debug,info,warn,error" envDefault:"info" desc:"the least level that is logged"`
 	LogFormat           string      `env:"LOG_FORMAT" values:"json,text" default:"json; text on a terminal" desc:"form of a log line"`
 	OTelEndpoint        string      `group:"Spans (OpenTelemetry)" env:"OTEL_EXPORTER_OTLP_ENDPOINT" default:"none: no spans" desc:"base URL of an OTLP collector, like http://localhost:4318; spans go to its /v1/traces. Where it is set each attempt has a span"`

@@ -68,6 +68,7 @@ func (f *flow) close(id int32, cause error) {
 	if p == nil {
 		return
 	}
+	f.measure(time.Now())
 	p.cancel(cause)
 	if p.dry != nil {
 		close(p.dry)
@@ -87,6 +88,7 @@ func (f *flow) Drain(ctx context.Context, ids []int32) {
 	var drying []*partition
 	var dry []chan struct{}
 	f.mu.Lock()
+	f.measure(time.Now())
 	for _, id := range ids {
 		p := f.parts[id]
 		if p == nil {
@@ -207,6 +209,8 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 			f.nears(p)
 			return true
 		}
+		now := time.Now()
+		f.measure(now)
 		it, ok := f.lanes.Add(rec)
 		if !ok {
 			return false
@@ -215,7 +219,7 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 		entry.Tag = rec.Timestamp
 		it.Note = &job{part: p, entry: entry}
 		p.lastTaken = rec.Timestamp
-		if f.idle > 0 && f.lanes.Ready(time.Now()) {
+		if f.idle > 0 && f.lanes.Ready(now) {
 			f.ready.Signal()
 		}
 		return true
@@ -259,6 +263,12 @@ func (f *flow) see(p *partition, ends intake.Ends) {
 	ends.Over = ends.Over || p.ends.Over
 	moved := ends.Stable > p.ends.Stable // then it is one transaction after the other, and none that hangs
 	p.ends.Ends, p.ends.at = ends, now
+	switch unread := p.ledger.Position() < ends.High; {
+	case !unread:
+		p.unreadSince = time.Time{}
+	case p.unreadSince.IsZero():
+		p.unreadSince = now
+	}
 	if ends.Stable < 0 || ends.Stable >= ends.High || moved {
 		p.ends.blockedFrom, p.ends.warned = time.Time{}, false
 		return

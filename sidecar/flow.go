@@ -45,6 +45,7 @@ type flow struct {
 	tally    map[string]int64
 	beat     time.Time // when the clock last turned
 	looked   time.Time // when it last looked at the parked bounds
+	usage    usage
 
 	poke      chan struct{} // wakeAt became earlier
 	commitDue chan struct{}
@@ -59,6 +60,7 @@ type flowConfig struct {
 	limits        lanes.Limits
 	policy        policy
 	rate          float64
+	readCommitted bool // what an open transaction holds back cannot be read
 	skip          map[int32]map[int64]struct{}
 	mayStart      func(time.Time) bool
 	commitDue     int64 // settled records that ask for a commit before its time
@@ -88,8 +90,9 @@ type partition struct {
 	metadataLimit int // characters of commit metadata that the broker takes
 	ends          endsView
 	end           intake.End
-	lastTaken     int64 // timestamp of the newest record taken in, ms
-	committed     int64 // offset of the last acknowledged commit
+	lastTaken     int64     // timestamp of the newest record taken in, ms; 0 before the first
+	unreadSince   time.Time // since when records are known to wait in the log without one being taken in; see gauges
+	committed     int64     // offset of the last acknowledged commit
 	lost          int64
 	lastErr       string
 }
@@ -155,6 +158,7 @@ func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
 		nearEnd: make(chan struct{}, 1), tally: map[string]int64{},
 		beat: time.Now(),
 	}
+	f.usage.at = f.beat
 	f.ready = sync.NewCond(&f.mu)
 	if cfg.rate > 0 {
 		f.limiter = rate.NewLimiter(rate.Limit(cfg.rate), max(1, int(cfg.rate/10)))
@@ -168,6 +172,7 @@ func (f *flow) next() *lanes.Item {
 	defer f.mu.Unlock()
 	for !f.stopped {
 		now := time.Now()
+		f.measure(now)
 		if it := f.pick(now); it != nil {
 			f.passOn(now)
 			return it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type Sidecar struct {
 	flow     *flow
 	intake   *intake.Intake
 	tracing  *trace.Tracing // nil: no spans
+	emf      *metrics.EMF   // nil: METRICS_EMF is off
 
 	draining atomic.Bool
 	stopping atomic.Pointer[time.Time] // when the drain began
@@ -96,6 +98,13 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, e
 	return s, nil
 }
 
+// WriteEMF makes Run write METRICS_EMF's documents to w, where they are asked for. It must be called before Run.
+func (s *Sidecar) WriteEMF(w io.Writer) {
+	if name := s.cfg.Run.EMFNamespace; name != "" {
+		s.emf = metrics.NewEMF(w, name, s.cfg.Subscription.ID, s.metrics, s.log)
+	}
+}
+
 // Run consumes until ctx is done, or to END_AT, then drains, commits and leaves the group. It returns nil after a clean drain, ErrStopped or
 // ErrDrainBudget where they apply, ErrParked or ErrUnfinished where END_AT was set and not all before it is settled, and otherwise what made it
 // impossible to go on.
@@ -124,6 +133,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 			defer context.AfterFunc(clock, cancel)()
 			s.watchEnd(ctx)
 		})
+	}
+	if s.emf != nil {
+		helpers.Go(func() { s.emf.Run(clock) }) // ends after the workers and the last commit, so that its last document has all of them
 	}
 	w := &worker{flow: s.flow, invoke: s.attempts, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
 	for range s.cfg.Delivery.Concurrency {

@@ -143,17 +143,46 @@ func (f *flow) gauges(p *partition, now time.Time) metrics.Partition {
 	g := metrics.Partition{ID: p.id, Committed: p.committed, Ends: p.end.Set, EndRemaining: p.remaining()}
 	if p.ends.High >= 0 {
 		g.LagRecords = max(0, p.ends.High-p.ledger.Committable())
-		if p.ledger.Position() < p.ends.High && p.lastTaken > 0 {
-			g.LagSeconds = age(now, p.lastTaken)
+		if p.ledger.Position() < p.ends.High {
+			g.LagSeconds = p.lagSeconds(now)
 		}
 		if p.ends.Stable >= 0 {
 			g.BlockedRecords = max(0, p.ends.High-p.ends.Stable)
 		}
 	}
+	g.BacklogRecords = f.backlog(p)
 	if e, ok := p.ledger.Oldest(); ok {
 		g.OldestUnsettledSecs = age(now, e.Tag)
 	}
 	return g
+}
+
+// lagSeconds is for a partition with records in its log that were not taken in. Before the first record was, as under PAUSED, it is how long they
+// are known to wait: their timestamps show only when they are read.
+func (p *partition) lagSeconds(now time.Time) float64 {
+	switch {
+	case p.lastTaken > 0:
+		return age(now, p.lastTaken)
+	case p.unreadSince.IsZero():
+		return 0
+	}
+	return now.Sub(p.unreadSince).Seconds()
+}
+
+// backlog is what waits in a partition for a slot and a handler and for nothing else: without the records of parked lanes, and without those in
+// the log that cannot be read, because an open transaction holds them back or because parked lanes are all that the partition holds and leave no
+// room to read on.
+func (f *flow) backlog(p *partition) int64 {
+	free := f.lanes.Free(p.id)
+	readable := p.ends.High
+	if f.cfg.readCommitted && p.ends.Stable >= 0 {
+		readable = min(readable, p.ends.Stable)
+	}
+	unread := max(0, readable-p.ledger.Position())
+	if free == 0 && f.lanes.PartitionStats(p.id).ParkedKeys > 0 && (p.waiting != waitNothing || !f.lanes.HasRoom(p.id)) {
+		unread = 0
+	}
+	return int64(free) + unread
 }
 
 func age(now time.Time, timestamp int64) float64 {
@@ -167,7 +196,9 @@ func (s *Sidecar) state() metrics.State {
 	defer f.mu.Unlock()
 	st := f.lanes.Stats()
 	now := time.Now()
+	f.measure(now)
 	out := metrics.State{
+		Concurrency: f.cfg.limits.Concurrency, BusySeconds: f.usage.busy.Seconds(), WantedSeconds: f.usage.wanted.Seconds(),
 		InFlight: st.InFlight, InFlightBytes: st.InFlightBytes, Running: st.Running, Ready: st.Ready, Waiting: st.Waiting,
 		ParkedKeys: st.ParkedKeys, ParkedRecords: st.ParkedRecords, ParkedBytes: st.ParkedBytes, Unacked: f.unacked, Joined: s.intake.Joined(), FailureLimit: f.breaker.isOpen,
 	}

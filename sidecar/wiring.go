@@ -129,7 +129,7 @@ func flowSettings(cfg *envconfig.Config) flowConfig {
 			initial: d.RetryInitialInterval, maxInterval: d.RetryMaxInterval, factor: d.RetryFactor,
 			maxAttempts: d.RetryMaxAttempts, maxAge: d.RetryMaxAge, onFailure: actions[d.OnFailure], failureLimit: d.FailureLimit,
 		},
-		rate: d.RateLimit, skip: skip, commitDue: 5000, maxUnacked: 10 * int64(d.MaxInFlight),
+		rate: d.RateLimit, skip: skip, readCommitted: cfg.Kafka.ReadCommitted, commitDue: 5000, maxUnacked: 10 * int64(d.MaxInFlight),
 	}
 }
 

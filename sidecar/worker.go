@@ -70,9 +70,13 @@ func (f *flow) conclude(it *lanes.Item, res invoke.Result) (deadLetter bool) {
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
 	now := time.Now()
+	f.measure(now)
 	j := it.Note.(*job)
 	if res.Code != "" {
 		f.metrics.Attempt(res.Code, res.Duration)
+		if res.Class == invoke.Retry || res.Class == invoke.Failed {
+			f.metrics.FailedAttempt()
+		}
 	} else {
 		j.requests-- // decided without a request
 	}
@@ -178,6 +182,8 @@ func (f *flow) written(it *lanes.Item, err error, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
+	now := time.Now()
+	f.measure(now)
 	j := it.Note.(*job)
 	f.breaker.release()
 	if j.atOnce {
@@ -202,7 +208,6 @@ func (f *flow) written(it *lanes.Item, err error, took time.Duration) {
 	}
 	f.log.Log(context.Background(), level, "dead letter could not be written: its key waits and the write is tried again",
 		append(f.where(it), slog.Int("writes", j.writes), slog.Any("err", err))...)
-	now := time.Now()
 	j.longest = f.cfg.policy.longest(j.writes+1, now.Sub(j.failure.at))
 	f.retry(it, now, max(uniform(f.cfg.policy.ceiling(j.writes+1)), time.Millisecond), invoke.Result{Duration: took})
 }
@@ -227,6 +232,7 @@ func (f *flow) abandon(it *lanes.Item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.runDry(it.Record.Partition)
+	f.measure(time.Now())
 	f.breaker.release()
 	it.Note.(*job).undo()
 	f.lanes.Abandon(it)

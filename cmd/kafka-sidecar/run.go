@@ -72,7 +72,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	switch command {
 	case "", "run":
 		if len(args) == 0 {
-			return serve(environ, stderr)
+			return serve(environ, stdout, stderr)
 		}
 	case "check":
 		return check(args, environ, stdout, stderr)
@@ -118,8 +118,8 @@ func configure(environ []string, stderr io.Writer) (*envconfig.Config, bool) {
 	return cfg, true
 }
 
-// serve runs the sidecar until a signal stops it.
-func serve(environ []string, stderr io.Writer) int {
+// serve runs the sidecar until a signal stops it. Logs go to stderr; stdout is for METRICS_EMF alone, so that neither breaks the other's lines.
+func serve(environ []string, stdout, stderr io.Writer) int {
 	cfg, ok := configure(environ, stderr)
 	if !ok {
 		return exitConfig
@@ -139,7 +139,7 @@ func serve(environ []string, stderr io.Writer) int {
 	defer signal.Stop(signals)
 
 	ended := make(chan error, 1)
-	go func() { ended <- work(ctx, cfg, log) }()
+	go func() { ended <- work(ctx, cfg, log, stdout) }()
 	var overdue <-chan time.Time
 	for stopping := false; ; {
 		select {
@@ -168,7 +168,7 @@ func serve(environ []string, stderr io.Writer) int {
 type mistakeError struct{ error }
 
 // work is the engine from its start to its end.
-func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
+func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger, stdout io.Writer) error {
 	switch err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion()); {
 	case ctx.Err() != nil && cfg.Run.EndAt.Kind != "":
 		return sidecar.ErrUnfinished
@@ -183,6 +183,7 @@ func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
 	if err != nil {
 		return mistakeError{err}
 	}
+	s.WriteEMF(stdout)
 	return s.Run(ctx)
 }
 

@@ -211,7 +211,10 @@ func (m *model) check() {
 	}
 	s := l.Stats()
 	got := Stats{ParkedKeys: s.ParkedKeys, Ready: s.Ready, Waiting: s.Waiting, Running: s.Running, RunningRetries: s.RunningRetries}
+	used, first, ready := l.Slots()
 	switch {
+	case used != want.Running || first != want.Running-want.RunningRetries || ready != want.Ready:
+		t.Fatalf("slots are %d, %d, %d; want %+v", used, first, ready, want)
 	case got != want || l.RunningTotal() != want.Running:
 		t.Fatalf("stats are %+v, want %+v", s, want)
 	case int64(s.InFlight+s.ParkedRecords) != held || s.InFlightBytes+s.ParkedBytes != heldBytes:

@@ -98,6 +98,20 @@ func (l *Lanes) Only(p int32, kind func(*Item) bool) bool {
 	return true
 }
 
+// Free is how many records the partition holds in lanes that are not parked, wherever they are charged.
+func (l *Lanes) Free(p int32) int {
+	if pt := l.parts[p]; pt != nil {
+		return int(pt.records.free)
+	}
+	return 0
+}
+
+// Slots says what the slots are used for: how many are in use, how many of these by lanes that are not parked, and how many lanes wait for
+// one for their first attempt.
+func (l *Lanes) Slots() (used, first, ready int) {
+	return l.running, l.running - l.retries, l.ready.len
+}
+
 // ParkedLane is a parked lane as the status page shows it.
 type ParkedLane struct {
 	Item    *Item     // its head

@@ -20,6 +20,7 @@ type Metrics struct {
 
 	attempts         *prometheus.CounterVec
 	attemptSeconds   prometheus.Histogram
+	failedAttempts   prometheus.Counter
 	settled          *prometheus.CounterVec
 	resumed          prometheus.Counter
 	lost             prometheus.Counter
@@ -45,6 +46,7 @@ func New(version string, outcomes []string) *Metrics {
 			Namespace: namespace, Name: "attempt_duration_seconds", Help: "How long attempts took, whatever their outcome.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}),
+		failedAttempts:   counter("failed_attempts_total", "Attempts that the handler did not settle: to be tried again, or failed. Those that a drain cut short are not among them."),
 		settled:          vec("settled_total", "Records settled, by outcome.", "outcome"),
 		resumed:          counter("resumed_total", "Records not delivered again after a restart or rebalance because the commit's map shows them settled."),
 		lost:             counter("records_lost_total", "Records that retention deleted, or an unclean leader election took, before they were settled."),
@@ -64,7 +66,7 @@ func New(version string, outcomes []string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.Registry.MustRegister(m.attempts, m.attemptSeconds, m.settled, m.resumed, m.lost, m.commits, m.rebalances, m.deadLetterErrors,
+	m.Registry.MustRegister(m.attempts, m.attemptSeconds, m.failedAttempts, m.settled, m.resumed, m.lost, m.commits, m.rebalances, m.deadLetterErrors,
 		m.skippedHeaders, m.droppedSpans, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -74,6 +76,9 @@ func (m *Metrics) Attempt(code string, took time.Duration) {
 	m.attempts.WithLabelValues(code).Inc()
 	m.attemptSeconds.Observe(took.Seconds())
 }
+
+// FailedAttempt counts one attempt, also counted by Attempt, that did not settle its record.
+func (m *Metrics) FailedAttempt() { m.failedAttempts.Inc() }
 
 // Settled counts one settled record.
 func (m *Metrics) Settled(outcome string) { m.settled.WithLabelValues(outcome).Inc() }

@@ -13,11 +13,15 @@ const names = `
 kafka_sidecar_assigned_partitions
 kafka_sidecar_attempt_duration_seconds
 kafka_sidecar_attempts_total
+kafka_sidecar_backlog_records
 kafka_sidecar_blocked_by_transaction_records
 kafka_sidecar_build_info
+kafka_sidecar_busy_slot_seconds_total
 kafka_sidecar_commits_total
+kafka_sidecar_concurrency
 kafka_sidecar_dead_letter_errors_total
 kafka_sidecar_end_remaining_records
+kafka_sidecar_failed_attempts_total
 kafka_sidecar_failure_limit_reached
 kafka_sidecar_in_flight
 kafka_sidecar_in_flight_bytes
@@ -38,6 +42,7 @@ kafka_sidecar_skipped_headers_total
 kafka_sidecar_spans_dropped_total
 kafka_sidecar_unacknowledged_settled_records
 kafka_sidecar_waiting_lanes
+kafka_sidecar_wanted_slot_seconds_total
 `
 
 func TestMetricNamesAreAnInterface(t *testing.T) {

@@ -13,26 +13,34 @@ var update = flag.Bool("update", false, "write the table of docs/reference/metri
 
 func TestReferenceIsFresh(t *testing.T) {
 	const file = "../../docs/reference/metrics.md"
-	text, err := os.ReadFile(file)
+	read, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, begins := strings.Cut(string(text), "<!-- table -->\n")
-	table, after, ends := strings.Cut(rest, "<!-- end of table -->\n")
-	if !begins || !ends {
-		t.Fatalf("%s has no table between its two marks", file)
-	}
-	if want := Reference(); table != want {
+	text := string(read)
+	outside := text
+	for _, part := range []struct{ mark, want string }{{"table", Reference()}, {"emf", EMFReference()}} {
+		opening, closing := "<!-- "+part.mark+" -->\n", "<!-- end of "+part.mark+" -->\n"
+		_, rest, begins := strings.Cut(text, opening)
+		table, _, ends := strings.Cut(rest, closing)
+		if !begins || !ends {
+			t.Fatalf("%s has no table between %q and %q", file, opening, closing)
+		}
+		outside = strings.Replace(outside, table, "", 1)
+		if table == part.want {
+			continue
+		}
 		if !*update {
 			t.Fatalf("%s is stale: run go generate ./sidecar/metrics", file)
 		}
-		if err := os.WriteFile(file, []byte(before+"<!-- table -->\n"+want+"<!-- end of table -->\n"+after), 0o644); err != nil {
+		text = strings.Replace(text, opening+table+closing, opening+part.want+closing, 1)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 
 	known := strings.Fields(names)
-	for _, name := range regexp.MustCompile(`kafka_sidecar_\w+`).FindAllString(before+after, -1) {
+	for _, name := range regexp.MustCompile(`kafka_sidecar_\w+`).FindAllString(outside, -1) {
 		if !slices.Contains(known, name) {
 			t.Errorf("%s: %s is no metric", file, name)
 		}
