@@ -12,7 +12,7 @@ COPY sidecar sidecar
 ARG TARGETOS TARGETARCH VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/cache \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOCACHE=/cache \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /kafka-sidecar ./cmd/kafka-sidecar
+    go build -trimpath -tags lambda.norpc -ldflags "-s -w -X main.version=$VERSION" -o /kafka-sidecar ./cmd/kafka-sidecar
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=dev
