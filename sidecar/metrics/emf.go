@@ -214,8 +214,6 @@ func EMFReference() string {
 		}
 		how, across := "", "Sum"
 		switch m.kind {
-		case sum:
-			how = ", all partitions"
 		case highest:
 			how, across = ", highest of all partitions", "Maximum"
 		case growth:
