@@ -14,8 +14,8 @@ import (
 // EMF writes the metrics in CloudWatch's embedded metric format: JSON documents, one a line, that CloudWatch Logs turns into metrics by itself.
 //
 // The only dimension is the subscription; a task or a partition would make a metric of its own each, and be billed as one. So replicas report under
-// one name, and the form of a document makes their sum and average mean something: a replica writes one document a minute with its gauges, stamped
-// with the full minute, so that every minute holds each replica once.
+// one name, and the form of a document makes their sum and average mean something: a replica writes one document with its gauges at each full minute,
+// so that every minute holds each replica once.
 //
 // See the "Embedded metric format specification" in the CloudWatch documentation.
 type EMF struct {
@@ -55,7 +55,7 @@ func (e *EMF) Run(ctx context.Context) {
 		// next has no monotonic time, so this is by the wall clock, which may have been set back meanwhile, by little or by hours.
 		now := time.Now()
 		if left := next.Sub(now); left <= 0 {
-			e.write(now.Truncate(emfInterval), true)
+			e.write(true)
 		} else if left <= emfInterval {
 			timer.Reset(left)
 			continue
@@ -68,7 +68,7 @@ func (e *EMF) Run(ctx context.Context) {
 // Flush writes what was counted since the last document, without the gauges: a second document in a minute would count those twice. It is for the end
 // of a process, and for the end of each invocation where the process is a function that may be frozen at any time after. It may be called from
 // several goroutines at once.
-func (e *EMF) Flush() { e.write(time.Now(), false) }
+func (e *EMF) Flush() { e.write(false) }
 
 // kind is how a metric of a document follows from those of Prometheus.
 type kind uint8
@@ -151,8 +151,8 @@ type emfMetric struct {
 	Unit string `json:"Unit"`
 }
 
-// write makes one document, stamped with at, and writes it.
-func (e *EMF) write(at time.Time, gauges bool) {
+// write makes one document and writes it.
+func (e *EMF) write(gauges bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, was, is := time.Now(), e.last, e.metrics.readings()
@@ -189,7 +189,7 @@ func (e *EMF) write(at time.Time, gauges bool) {
 		e.minute, e.at = is, now
 	}
 	document["_aws"] = map[string]any{
-		"Timestamp":         at.UnixMilli(),
+		"Timestamp":         now.UnixMilli(),
 		"CloudWatchMetrics": []any{map[string]any{"Namespace": e.namespace, "Dimensions": [][]string{{"Subscription"}}, "Metrics": list}},
 	}
 	line, err := json.Marshal(document)
