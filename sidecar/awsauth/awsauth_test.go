@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -63,6 +64,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			`<SecretAccessKey>hidden-secret</SecretAccessKey><SessionToken>hidden-token</SessionToken><Expiration>%s</Expiration></Credentials></%[1]sResult></%[1]sResponse>`,
 			action, r.PostForm.Get("RoleArn"), end)
 	case r.URL.Path == "/latest/api/token" && r.Method == http.MethodPut && r.Header.Get("X-aws-ec2-metadata-token-ttl-seconds") != "":
+		w.Header().Set("X-aws-ec2-metadata-token-ttl-seconds", "21600")
 		fmt.Fprint(w, "session")
 	case r.URL.Path == roles && session:
 		fmt.Fprint(w, "node role\n")
@@ -84,17 +86,26 @@ func (c *cloud) asked() []*http.Request {
 // chain makes a chain with an environment of its own, whose files lie in a folder of the test.
 func (c *cloud) chain(t *testing.T, cfg Config, env ...string) *Chain {
 	t.Helper()
-	vars := map[string]string{"HOME": t.TempDir(), "AWS_ENDPOINT_URL_STS": c.URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT": c.URL}
-	for _, one := range env {
+	for _, line := range os.Environ() {
+		if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, "")
+		}
+	}
+	t.Setenv("HOME", t.TempDir())
+	for _, one := range append([]string{"AWS_ENDPOINT_URL_STS=" + c.URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT=" + c.URL}, env...) {
 		name, value, _ := strings.Cut(one, "=")
-		vars[name] = value
+		t.Setenv(name, value)
 	}
-	cfg.Getenv = func(name string) string { return vars[name] }
 	chain := NewChain(cfg)
-	// The agent of ECS has a fixed address.
-	chain.local.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(c.URL, "http://"))
-	}
+	// The agents of containers have fixed addresses.
+	chain.client = chain.client.WithTransportOptions(func(tr *http.Transport) {
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "169.254.170.") {
+				addr = strings.TrimPrefix(c.URL, "http://")
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	})
 	t.Cleanup(chain.Close)
 	return chain
 }
@@ -148,16 +159,18 @@ source_profile = pool
 [profile pool]
 role_arn = arn:aws:iam::1:role/b
 source_profile = loop
-[profile bare]
+[profile mfa]
 role_arn = arn:aws:iam::1:role/c
+source_profile = keys
+mfa_serial = arn:aws:iam::1:mfa/me
 `
 
 func TestCredentialsAreFoundWhereAWSLooks(t *testing.T) {
 	keys := []string{"AWS_ACCESS_KEY_ID=env-key", "AWS_SECRET_ACCESS_KEY=env-secret"}
-	web := []string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + file(t, "web-token\n"), "AWS_ROLE_ARN=arn:web"}
+	web := []string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + file(t, "web-token"), "AWS_ROLE_ARN=arn:web"}
 	shared := "AWS_CONFIG_FILE=" + file(t, profiles)
 	pod := "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/eks"
-	podToken := "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=" + file(t, "pod-token\n")
+	podToken := "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=" + file(t, "pod-token")
 	for name, c := range map[string]struct {
 		cfg  Config
 		env  []string
@@ -211,7 +224,7 @@ func TestRoleIsAssumedByASignedRequest(t *testing.T) {
 func TestWebIdentityTokenIsReadAnewAndNotSigned(t *testing.T) {
 	c := newCloud(t)
 	c.gone = 2 * time.Second
-	token := file(t, "first\n")
+	token := file(t, "first")
 	chain := c.chain(t, Config{}, "AWS_WEB_IDENTITY_TOKEN_FILE="+token, "AWS_ROLE_ARN=arn:web", "AWS_ROLE_SESSION_NAME=s")
 	if _, err := chain.Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
@@ -244,21 +257,21 @@ func TestWhatIsSetUpWrongIsSaidAndNothingElseIsTried(t *testing.T) {
 		want    string
 	}{
 		"nothing":             {"", []string{"AWS_EC2_METADATA_DISABLED=true"}, "", "none are set up: give the task, pod or instance a role, or set AWS_ACCESS_KEY_ID"},
-		"no instance":         {"", nil, "/latest/api/token", "none are set up"},
+		"no instance":         {"", []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1"}, "", "none are set up"},
 		"instance, no role":   {"", nil, "/latest/meta-data/iam/security-credentials/", "has it an instance profile?): answered 403 Forbidden"},
 		"a refused role":      {"role", []string{shared}, "/AssumeRole", "assume the role arn:aws:iam::1:role/r: answered 403 Forbidden (AccessDenied)"},
 		"a refused identity":  {"", []string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + file(t, "hidden"), "AWS_ROLE_ARN=arn:w"}, "/AssumeRoleWithWebIdentity", "assume the role arn:w: answered 403 Forbidden (AccessDenied)"},
-		"no role":             {"", []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/x"}, "", "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not"},
-		"no token":            {"", []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/nowhere/x", "AWS_ROLE_ARN=arn:w"}, "", "read the web identity token (AWS_WEB_IDENTITY_TOKEN_FILE): "},
+		"no role":             {"", []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/x"}, "", "role ARN is not set (hint: check the AWS_* variables and the profile"},
+		"no token":            {"", []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/nowhere/x", "AWS_ROLE_ARN=arn:w"}, "", "unable to read file at /nowhere/x: open /nowhere/x: no such file"},
 		"a profile not there": {"other", []string{shared}, "", `AWS profile "other": not found in the shared`},
 		"AWS_PROFILE":         {"", []string{shared, "AWS_PROFILE=other"}, "", `AWS profile "other": not found in the shared`},
-		"SSO":                 {"sso", []string{shared}, "", `AWS profile "sso": sso_session is not supported`},
-		"a loop":              {"loop", []string{shared}, "", `AWS profile "loop": source_profile leads back to it`},
-		"no source":           {"bare", []string{shared}, "", `AWS profile "bare": role_arn needs source_profile`},
+		"SSO":                 {"sso", []string{shared}, "", `profile "sso" is configured to use SSO but is missing`},
+		"a loop":              {"loop", []string{shared}, "", "failed to load assume role arn:aws:iam::1:role/b, of profile loop"},
+		"MFA":                 {"mfa", []string{shared}, "", "asks for MFA, which needs a person"},
 		"no keys to start":    {"env", []string{shared}, "", "credential_source is Environment, but AWS_ACCESS_KEY_ID"},
-		"no agent":            {"pod", []string{shared}, "", "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set"},
-		"a stranger as agent": {"", []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://evil.example/x"}, "", "is neither https nor the address of a container's agent"},
-		"a refusing agent":    {"", []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/other"}, "", "ask the container's agent for credentials: answered 401 Unauthorized"},
+		"no agent":            {"pod", []string{shared}, "", "EcsContainer was specified as the credential_source"},
+		"a stranger as agent": {"", []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://192.0.2.1/x"}, "", `invalid endpoint host, "192.0.2.1"`},
+		"a refusing agent":    {"", []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/other"}, "", "ask for credentials: answered 401 Unauthorized"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cloud := newCloud(t)
@@ -270,14 +283,6 @@ func TestWhatIsSetUpWrongIsSaidAndNothingElseIsTried(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
-	}
-}
-
-func TestSecurityTokenServiceIsAskedInItsPartition(t *testing.T) {
-	for region, want := range map[string]string{"eu-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn", "us-gov-west-1": "amazonaws.com", "eusc-de-east-1": "amazonaws.eu"} {
-		if got := domain(region); got != want {
-			t.Errorf("%s: %s, want %s", region, got, want)
-		}
 	}
 }
 
@@ -319,4 +324,23 @@ func mustURL(t *testing.T, text string) *url.URL {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func TestAgentsOnThisMachineAreNotAskedOverAProxy(t *testing.T) {
+	if os.Getenv("AWS_TEST_PROXIED") == "" { // package http reads the proxy variables once in a process
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "AWS_TEST_PROXIED=1", "HTTP_PROXY=http://proxy.test:3128", "NO_PROXY=", "no_proxy=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	if u, err := proxy(&http.Request{URL: mustURL(t, "http://sts.test/")}); u == nil || err != nil {
+		t.Fatalf("the rest goes over %v, %v, want the proxy", u, err)
+	}
+	for _, local := range []string{"http://169.254.170.2/x", "http://169.254.169.254/x", "http://[fd00:ec2::23]/x"} {
+		if u, err := proxy(&http.Request{URL: mustURL(t, local)}); u != nil || err != nil {
+			t.Errorf("%s: over %v, %v", local, u, err)
+		}
+	}
 }
