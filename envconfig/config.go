@@ -32,6 +32,7 @@ type SinkKind int
 const (
 	SinkHTTP    SinkKind = iota // http(s)://host/path with {key}, {topic}, {partition}, {offset}
 	SinkService                 // service://<Service>/<handler> under HANDLER_URL
+	SinkLambda                  // lambda://<function>
 )
 
 // Sink is the parsed SUBSCRIPTION_SINK.
@@ -40,8 +41,27 @@ type Sink struct {
 	URL     Secret // SinkHTTP: the URL template, its query may hold a secret
 	Service string // SinkService
 	Handler string // SinkService
+	Lambda  Lambda // SinkLambda
 	Keyed   bool   // the record's key is part of the request's path
 	Display string // the sink without its query, for logs and /subscription
+}
+
+// Lambda is a function and where the Invoke API is called for it.
+type Lambda struct {
+	Function  string // name or ARN, without the qualifier
+	Qualifier string // version or alias; empty: the latest version
+	Region    string
+	Endpoint  string // base URL of the API
+}
+
+// Auth is how a request proves who sent it.
+type Auth struct {
+	Kind               string // none, bearer, basic, signature, google-id-token, sigv4
+	Token              SecretRef
+	Username, Password SecretRef
+	Secrets            SecretRef
+	Audience           string
+	Region, Service    string
 }
 
 // Kafka is the cluster the source names, with every option that is honoured.
@@ -124,6 +144,7 @@ const (
 	FormatEnvelope              Format = "envelope"
 	FormatCloudEvents           Format = "cloudevents"
 	FormatCloudEventsStructured Format = "cloudevents-structured"
+	FormatLambda                Format = "lambda"
 )
 
 // Handler is how attempts are made.
@@ -139,6 +160,7 @@ type Handler struct {
 	HeadersFile                               string        // where they come from a file
 	ForwardHeaders                            []string      // patterns with *
 	HeaderStyle                               string        // restate, dashes
+	Auth                                      Auth
 	TLSCA, TLSCert, TLSKey                    PEM
 	TLSServerName                             string
 	NullKey                                   string // fail, empty
@@ -179,6 +201,7 @@ type Delivery struct {
 type DeadLetter struct {
 	Topic string
 	URL   Secret
+	Auth  Auth // of URL
 }
 
 // StartAt is the parsed START_AT or auto.offset.reset.

@@ -15,7 +15,7 @@ func (p *parser) handler() {
 	v, h := &p.vars, &p.cfg.Handler
 	h.Timeout = time.Duration(v.HandlerTimeout)
 	h.ContentType = v.HandlerContentType
-	h.Format = Format(v.HandlerFormat)
+	h.Format = Format(cmp.Or(v.HandlerFormat, p.standardFormat()))
 	h.HeaderStyle = v.HandlerHeaderStyle
 	h.NullKey, h.InvalidKey, h.Tombstones = v.NullKey, v.InvalidKey, v.Tombstones
 	h.ForwardHeaders = p.forwardHeaders(v.HandlerForward)
@@ -23,7 +23,7 @@ func (p *parser) handler() {
 		p.fail("HANDLER_CONTENT_TYPE", "%s is not valid; want a media type, like application/json", quote(h.ContentType))
 	}
 	if p.set("HANDLER_HEADERS") {
-		headers, err := parseHeaders(v.HandlerHeaders, h.Format)
+		headers, err := parseHeaders(v.HandlerHeaders, h.Format, v.HandlerAuth)
 		if err != nil {
 			p.fail(p.name("HANDLER_HEADERS"), "%v", err)
 		}
@@ -39,6 +39,9 @@ func (p *parser) handler() {
 	p.disjoint("HANDLER_FAIL_STATUSES", h.FailStatuses, "HANDLER_DONE_STATUSES", h.DoneStatuses)
 	p.disjoint("HANDLER_FAIL_STATUSES", h.FailStatuses, "HANDLER_RETRY_STATUSES", h.RetryStatuses)
 	p.handlerTLS()
+	target := cmp.Or(h.BaseURL, p.cfg.Subscription.Sink.URL.Reveal())
+	h.Auth = p.auth("HANDLER_", target)
+	p.forLambda()
 
 	sink := p.cfg.Subscription.Sink
 	known := sink.Display != "" && h.Type != TypeAuto
@@ -140,7 +143,10 @@ func (p *parser) deadLetter() {
 			p.fail(p.name("DEAD_LETTER_URL"), "%v", err)
 		}
 		d.URL = Secret(v.DeadLetterURL)
+	} else if v.DeadLetterAuth != "none" && !p.broken["DEAD_LETTER_AUTH"] {
+		p.fail("DEAD_LETTER_AUTH", "is set, but DEAD_LETTER_URL is not; leave it out")
 	}
+	d.Auth = p.auth("DEAD_LETTER_", v.DeadLetterURL)
 	target := d.Topic != "" || d.URL != ""
 	if d.Topic != "" && d.URL != "" {
 		p.fail(p.name("DEAD_LETTER_URL"), "is set beside DEAD_LETTER_TOPIC; want one of the two")

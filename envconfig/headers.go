@@ -50,7 +50,7 @@ func (h Handler) LoadHeaders() ([]HeaderValue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load headers: %w", err)
 	}
-	headers, err := parseHeaders(text, h.Format)
+	headers, err := parseHeaders(text, h.Format, h.Auth.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("load headers: %w", err)
 	}
@@ -58,7 +58,7 @@ func (h Handler) LoadHeaders() ([]HeaderValue, error) {
 }
 
 // parseHeaders reads "Name: value" lines, or a JSON object. Errors tell the entry by its number only.
-func parseHeaders(text string, format Format) ([]HeaderValue, error) {
+func parseHeaders(text string, format Format, auth string) ([]HeaderValue, error) {
 	const want = `want "Name: value" per line, or a JSON object`
 	var pairs []pair
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
@@ -102,6 +102,8 @@ func parseHeaders(text string, format Format) ([]HeaderValue, error) {
 			return nil, fmt.Errorf("entry %d sets %s, which belongs to the connection; leave it out", i+1, strings.ToLower(name))
 		case format == FormatCloudEvents && strings.HasPrefix(strings.ToLower(name), "ce-"):
 			return nil, fmt.Errorf("entry %d sets a ce- header, which HANDLER_FORMAT=cloudevents sets itself; leave it out", i+1)
+		case authOwns(auth, strings.ToLower(name)):
+			return nil, fmt.Errorf("entry %d sets %s, which HANDLER_AUTH=%s sets itself; leave it out", i+1, strings.ToLower(name), auth)
 		case slices.ContainsFunc(headers, func(h HeaderValue) bool { return strings.EqualFold(h.Name, name) }):
 			return nil, fmt.Errorf("entry %d repeats a name; want each name once", i+1)
 		}

@@ -8,7 +8,7 @@ import (
 
 func TestEveryMistakeIsToldInFull(t *testing.T) {
 	const (
-		wantSink  = "want service://<Service>/<handler>, or http(s)://host/path"
+		wantSink  = "want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function"
 		notYet    = "is not built yet in this version; leave it out"
 		wantPlain = "want a duration above zero, like 500ms, 20s or 1m30s"
 		wantWhole = "want a whole number from 1 to 2147483647"
@@ -31,8 +31,13 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"no sink", []string{"SUBSCRIPTION_SINK="}, "SUBSCRIPTION_SINK: is not set; " + wantSink},
 		{"sink of another scheme", []string{"SUBSCRIPTION_SINK=ftp://x/y"}, "SUBSCRIPTION_SINK: has no scheme that is known; " + wantSink},
 		{"sink without scheme", []string{"SUBSCRIPTION_SINK=localhost:8080/x"}, "SUBSCRIPTION_SINK: has no scheme that is known; " + wantSink},
-		{"a function", []string{"SUBSCRIPTION_SINK=lambda://f"}, "SUBSCRIPTION_SINK: lambda:// is not built yet in this version; " + wantSink},
-		{"sink with a user", []string{"SUBSCRIPTION_SINK=http://u:p@h/x"}, "SUBSCRIPTION_SINK: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
+		{"a function", []string{"SUBSCRIPTION_SINK=lambda://f"}, "AWS_REGION: is not set, but the sink is lambda:// without a region; want AWS_REGION, or the function's whole ARN"},
+		{"a function with a path", []string{"SUBSCRIPTION_SINK=lambda://f/x", "AWS_REGION=eu-west-1"}, "SUBSCRIPTION_SINK: is not a Lambda function; want lambda:// and a name, name:alias, or an ARN with its version or alias"},
+		{"a function in a region that is none", []string{"SUBSCRIPTION_SINK=lambda://f", "AWS_REGION=eu-west-1.evil.example/"}, "AWS_REGION: holds a region that is none; want one like eu-central-1"},
+		{"an ARN in a region that is none", []string{"SUBSCRIPTION_SINK=lambda://arn:aws:lambda:x:123456789012:function:f"}, "SUBSCRIPTION_SINK: holds a region that is none; want one like eu-central-1"},
+		{"an endpoint of Lambda with a user", []string{"SUBSCRIPTION_SINK=lambda://f", "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_LAMBDA=http://u:s3cret@h"}, "AWS_ENDPOINT_URL_LAMBDA: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
+		{"what a function cannot have", []string{"SUBSCRIPTION_SINK=lambda://f", "AWS_REGION=eu-west-1", "HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "HANDLER_FORMAT=cloudevents", "HANDLER_TYPE=object"}, "HANDLER_AUTH: is bearer, but the sink is lambda://, whose requests are signed with AWS credentials anyway; leave it out\nHANDLER_FORMAT: is cloudevents, whose attributes are headers, and Lambda passes none on to a function; want lambda, envelope, cloudevents-structured or value\nHANDLER_TYPE: is set, but the sink is not service://; leave it out"},
+		{"sink with a user", []string{"SUBSCRIPTION_SINK=http://u:p@h/x"}, "SUBSCRIPTION_SINK: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
 		{"sink with another placeholder", []string{"SUBSCRIPTION_SINK=http://h/{keys}"}, "SUBSCRIPTION_SINK: holds braces that are no placeholder; want only {key}, {topic}, {partition} and {offset}, and a brace itself as %7B or %7D"},
 		{"sink with a placeholder as host", []string{"SUBSCRIPTION_SINK=http://{key}.example/x"}, "SUBSCRIPTION_SINK: has a placeholder in its host; want placeholders in the path or the query only"},
 		{"sink that is a placeholder only", []string{"SUBSCRIPTION_SINK=http://{key}"}, "SUBSCRIPTION_SINK: has a placeholder in its host; want placeholders in the path or the query only"},
@@ -47,14 +52,14 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"URL without service", []string{base}, "HANDLER_URL: is set, but the sink is not service://; leave it out"},
 		{"type without service", []string{"HANDLER_TYPE=object"}, "HANDLER_TYPE: is set, but the sink is not service://; leave it out"},
 		{"protocol without service", []string{"HANDLER_PROTOCOL=http"}, "HANDLER_PROTOCOL: is set, but the sink is not service://; leave it out"},
-		{"base URL with a user", []string{service, "HANDLER_URL=http://u:p@h"}, "HANDLER_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
+		{"base URL with a user", []string{service, "HANDLER_URL=http://u:p@h"}, "HANDLER_URL: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
 		{"base URL with a query", []string{service, "HANDLER_URL=http://h/?a=b"}, "HANDLER_URL: has a query string; want a base URL without one"},
 		{"base URL of another scheme", []string{service, "HANDLER_URL=h:9080"}, "HANDLER_URL: is not an http URL; want http:// or https://"},
 		{"an unknown type", []string{service, base, "HANDLER_TYPE=objects"}, `HANDLER_TYPE: "objects" is not valid; want service, object, object-shared, workflow, workflow-shared or auto`},
 		{"an unknown protocol", []string{service, base, "HANDLER_PROTOCOL=grpc"}, `HANDLER_PROTOCOL: "grpc" is not valid; want http or restate`},
 		{"Restate without a type", []string{service, base, "HANDLER_PROTOCOL=restate"}, "HANDLER_TYPE: is not set, but HANDLER_PROTOCOL is restate; want service, object, object-shared, workflow or workflow-shared, or RESTATE_ADMIN_URL to ask Restate for it"},
 		{"nobody to ask", []string{service, base, "HANDLER_TYPE=auto"}, "RESTATE_ADMIN_URL: is not set, but HANDLER_TYPE is auto; want the base URL of Restate's Admin API, like http://localhost:9070"},
-		{"a user for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://u:s3cret@r"}, "RESTATE_ADMIN_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
+		{"a user for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://u:s3cret@r"}, "RESTATE_ADMIN_URL: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
 		{"a query for Restate", []string{service, base, "RESTATE_ADMIN_URL=http://r/?a=s3cret"}, "RESTATE_ADMIN_URL: has a query string; want a base URL without one"},
 		{"a header that Restate refuses", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=object", "HANDLER_HEADERS=a: b\nx-name: grün"}, "HANDLER_HEADERS: entry 2 has a value beyond ASCII, which Restate's ingress refuses; want visible ASCII"},
 		{"a record header that steers Restate", []string{service, base, "HANDLER_PROTOCOL=restate", "HANDLER_TYPE=object", "HANDLER_FORWARD_HEADERS=x-tenant,X-Restate-Scope"}, "HANDLER_FORWARD_HEADERS: X-Restate-Scope is never passed on to Restate, whose ingress it steers; leave it out"},
@@ -102,7 +107,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"a duration that is none", []string{"HANDLER_TIMEOUT=20"}, `HANDLER_TIMEOUT: "20" is not valid; ` + wantPlain},
 		{"a negative duration", []string{"HANDLER_TIMEOUT=-1s"}, `HANDLER_TIMEOUT: "-1s" is not valid; ` + wantPlain},
 		{"no media type", []string{"HANDLER_CONTENT_TYPE=json"}, `HANDLER_CONTENT_TYPE: "json" is not valid; want a media type, like application/json`},
-		{"no format", []string{"HANDLER_FORMAT=xml"}, `HANDLER_FORMAT: "xml" is not valid; want value, envelope, cloudevents or cloudevents-structured`},
+		{"no format", []string{"HANDLER_FORMAT=xml"}, `HANDLER_FORMAT: "xml" is not valid; want value, envelope, cloudevents, cloudevents-structured or lambda`},
 		{"no header style", []string{"HANDLER_HEADER_STYLE=dots"}, `HANDLER_HEADER_STYLE: "dots" is not valid; want restate or dashes`},
 		{"a header without colon", []string{"HANDLER_HEADERS=X-A: 1\nsecret"}, `HANDLER_HEADERS: entry 2 has no colon; want "Name: value" per line, or a JSON object`},
 		{"a header without name", []string{"HANDLER_HEADERS=a b: 1"}, `HANDLER_HEADERS: entry 1 has a name that is no HTTP token; want "Name: value" per line, or a JSON object`},
@@ -138,7 +143,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"two targets", []string{"DEAD_LETTER_TOPIC=d", "DEAD_LETTER_URL=http://h/x"}, "DEAD_LETTER_URL: is set beside DEAD_LETTER_TOPIC; want one of the two"},
 		{"a dead letter loop", []string{"DEAD_LETTER_TOPIC=orders"}, "DEAD_LETTER_TOPIC: is the topic of the source, which would be a loop; want another topic"},
 		{"no topic", []string{"DEAD_LETTER_TOPIC=a/b"}, `DEAD_LETTER_TOPIC: "a/b" is not valid; want a topic's name of letters, digits, '.', '_' and '-', at most 249`},
-		{"a target with a user", []string{"DEAD_LETTER_URL=http://u:p@h/x"}, "DEAD_LETTER_URL: holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS"},
+		{"a target with a user", []string{"DEAD_LETTER_URL=http://u:p@h/x"}, "DEAD_LETTER_URL: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
 		{"no records", []string{"SKIP_RECORDS=0@1,2"}, `SKIP_RECORDS: "2" is not valid; want <partition>@<offset>, comma separated, like 0@1234,3@77`},
 		// Position, life cycle, operation.
 		{"no start", []string{"START_AT=yesterday"}, `START_AT: "yesterday" is not valid; want earliest, latest, a time like 2026-01-31T08:00:00Z, or an age like -2h`},
@@ -157,10 +162,19 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"a namespace of AWS", []string{"METRICS_EMF=true", "METRICS_EMF_NAMESPACE=AWS/ECS"}, `METRICS_EMF_NAMESPACE: "AWS/ECS" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
 		{"a namespace with spaces", []string{"METRICS_EMF_NAMESPACE=my orders"}, `METRICS_EMF_NAMESPACE: "my orders" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
 		// What comes later.
-		{"authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "DEAD_LETTER_AUTH=sigv4", "DEAD_LETTER_SIGV4_REGION=r"}, "DEAD_LETTER_AUTH: sigv4 is not built yet in this version; want none\nDEAD_LETTER_SIGV4_REGION: " + notYet + "\nHANDLER_AUTH: bearer is not built yet in this version; want none\nHANDLER_BEARER_TOKEN: " + notYet},
-		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: " + notYet},
-		{"no authentication", []string{"HANDLER_AUTH=magic"}, `HANDLER_AUTH: "magic" is not valid; want none`},
-		{"functions", []string{"HANDLER_FORMAT=lambda", "LAMBDA_PARTIAL_BATCH=true", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nHANDLER_FORMAT: lambda is not built yet in this version; want value, envelope, cloudevents or cloudevents-structured\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false"},
+		{"no kind of authentication", []string{"HANDLER_AUTH=oauth2"}, `HANDLER_AUTH: "oauth2" is not valid; want none, bearer, basic, signature, google-id-token or sigv4`},
+		{"authentication without its variables", []string{"HANDLER_AUTH=basic", "DEAD_LETTER_URL=http://h", "DEAD_LETTER_AUTH=signature"}, "DEAD_LETTER_SIGNATURE_SECRETS: is not set, but DEAD_LETTER_AUTH is signature; want it\nHANDLER_BASIC_PASSWORD: is not set, but HANDLER_AUTH is basic; want it\nHANDLER_BASIC_USERNAME: is not set, but HANDLER_AUTH is basic; want it"},
+		{"variables of another authentication", []string{"HANDLER_BEARER_TOKEN=s3cret", "DEAD_LETTER_GOOGLE_AUDIENCE=a"}, "DEAD_LETTER_GOOGLE_AUDIENCE: is set, but DEAD_LETTER_AUTH is none; want DEAD_LETTER_AUTH=google-id-token, or leave it out\nHANDLER_BEARER_TOKEN: is set, but HANDLER_AUTH is none; want HANDLER_AUTH=bearer, or leave it out"},
+		{"authentication towards nobody", []string{"DEAD_LETTER_AUTH=bearer", "DEAD_LETTER_BEARER_TOKEN=t"}, "DEAD_LETTER_AUTH: is set, but DEAD_LETTER_URL is not; leave it out"},
+		{"a token with a space", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=Bearer s3cret"}, "HANDLER_BEARER_TOKEN: holds characters that cannot be sent; want visible ASCII without spaces"},
+		{"a user with a colon", []string{"HANDLER_AUTH=basic", "HANDLER_BASIC_USERNAME=a:b", "HANDLER_BASIC_PASSWORD=s3cret\n\n"}, "HANDLER_BASIC_PASSWORD: holds characters that cannot be sent; want a password without control characters\nHANDLER_BASIC_USERNAME: holds characters that cannot be sent; want a name without colons and control characters"},
+		{"no signature secrets", []string{"HANDLER_AUTH=signature", "HANDLER_SIGNATURE_SECRETS=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,s3cret!", "DEAD_LETTER_URL=http://h", "DEAD_LETTER_AUTH=signature", "DEAD_LETTER_SIGNATURE_SECRETS=,"}, "DEAD_LETTER_SIGNATURE_SECRETS: holds no secret; want at least one\nHANDLER_SIGNATURE_SECRETS: entry 2 is no secret of Standard Webhooks; want base64 with or without whsec_ before it, several separated by commas or white space"},
+		{"an AWS that is not told", []string{"HANDLER_AUTH=sigv4"}, "HANDLER_SIGV4_REGION: is not set, nor is AWS_REGION, and the URL's host does not tell it; want a region, like eu-central-1\nHANDLER_SIGV4_SERVICE: is not set, and the URL's host does not tell it; want lambda for function URLs, execute-api for API Gateway, or vpc-lattice-svcs"},
+		{"an AWS that is none", []string{"HANDLER_AUTH=sigv4", "HANDLER_SIGV4_REGION=Frankfurt", "HANDLER_SIGV4_SERVICE=a/b"}, "HANDLER_SIGV4_REGION: \"Frankfurt\" is no region; want one like eu-central-1\nHANDLER_SIGV4_SERVICE: \"a/b\" is no service; want one like lambda, execute-api or vpc-lattice-svcs"},
+		{"a header of the authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "HANDLER_HEADERS=Authorization: s3cret"}, "HANDLER_HEADERS: entry 1 sets authorization, which HANDLER_AUTH=bearer sets itself; leave it out"},
+		{"a header of the signature", []string{"HANDLER_AUTH=signature", "HANDLER_SIGNATURE_SECRETS=MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "HANDLER_HEADERS=Webhook-Id: 1"}, "HANDLER_HEADERS: entry 1 sets webhook-id, which HANDLER_AUTH=signature sets itself; leave it out"},
+		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: the file cannot be read (no such file or directory); want the path of a readable file"},
+		{"functions", []string{"LAMBDA_PARTIAL_BATCH=true", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false"},
 		// Files.
 		{"value and file", []string{"HANDLER_HEADERS=a: b", "HANDLER_HEADERS_FILE=/x"}, "HANDLER_HEADERS_FILE: is set beside HANDLER_HEADERS; want the value or the file, not both"},
 		{"option and file", []string{"KAFKA_OPTION_SASL_PASSWORD=a", "KAFKA_OPTION_SASL_PASSWORD_FILE=/x"}, "KAFKA_OPTION_SASL_PASSWORD_FILE: is set beside KAFKA_OPTION_SASL_PASSWORD; want the value or the file, not both"},
@@ -186,7 +200,7 @@ func TestAllMistakesAreToldAtOnceAndSorted(t *testing.T) {
 		`PAUSED: "1" is not valid; want true or false`,
 		`RATE_LIMIT: "x" is not valid; want attempts a second, like 100/s or 0.5/s`,
 		"SUBSCRIPTION_OPTIONS: option acks cannot be honoured: it is for producers; leave it out",
-		"SUBSCRIPTION_SINK: is not set; want service://<Service>/<handler>, or http(s)://host/path",
+		"SUBSCRIPTION_SINK: is not set; want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function",
 		"SUBSCRIPTION_SOURCE: is not set; want kafka://<cluster>/<topic>",
 	}, "\n")
 	if got != want {

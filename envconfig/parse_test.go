@@ -23,13 +23,14 @@ func smallestConfig() *Config {
 			RetryBackoffMax: time.Second, MetadataMaxAge: 5 * time.Minute, Network: "tcp", NoDelay: true,
 		},
 		Handler: Handler{
-			Timeout: 20 * time.Second, ContentType: "application/json", Format: FormatValue, HeaderStyle: "restate",
+			Timeout: 20 * time.Second, ContentType: "application/json", Format: FormatValue, HeaderStyle: "restate", Auth: Auth{Kind: AuthNone},
 			NullKey: "fail", InvalidKey: "fail", Tombstones: "deliver",
 		},
 		Delivery: Delivery{
 			Ordering: "key", Concurrency: 64, MaxInFlight: 10000, MaxInFlightBytes: 64 << 20, RetryInitialInterval: 200 * time.Millisecond,
 			RetryMaxInterval: time.Minute, RetryFactor: 2, OnFailure: "park", FailureLimit: 100, ParkedMax: 100000, ParkedMaxBytes: 64 << 20,
 		},
+		DeadLetter: DeadLetter{Auth: Auth{Kind: AuthNone}},
 		Run: Run{
 			StartAt: StartAt{Kind: "latest"}, CommitInterval: time.Second, StartupTimeout: time.Minute, ShutdownTimeout: 25 * time.Second,
 			AdminAddr: ":9464", LogLevel: "info",

@@ -38,6 +38,9 @@ func (c *Config) Redacted() []Setting {
 		Setting{"HANDLER_HEADERS", shownHeaders(h.Headers)},
 		Setting{"HANDLER_FORWARD_HEADERS", orNone(strings.Join(h.ForwardHeaders, ","))},
 		Setting{"HANDLER_HEADER_STYLE", h.HeaderStyle},
+	)
+	list = append(list, h.Auth.redacted("HANDLER_")...)
+	list = append(list,
 		Setting{"HANDLER_TLS_CA", h.TLSCA.shown("system roots")},
 		Setting{"HANDLER_TLS_CERT", h.TLSCert.shown("none")},
 		Setting{"HANDLER_TLS_KEY", h.TLSKey.shown("none")},
@@ -60,6 +63,9 @@ func (c *Config) Redacted() []Setting {
 		Setting{"ON_FAILURE", d.OnFailure},
 		Setting{"DEAD_LETTER_TOPIC", orNone(c.DeadLetter.Topic)},
 		Setting{"DEAD_LETTER_URL", orNone(shownURL(c.DeadLetter.URL))},
+	)
+	list = append(list, c.DeadLetter.Auth.redacted("DEAD_LETTER_")...)
+	return append(list,
 		Setting{"FAILURE_LIMIT", orWord(strconv.Itoa(d.FailureLimit), "0", "off")},
 		Setting{"PARKED_MAX", strconv.Itoa(d.ParkedMax)},
 		Setting{"PARKED_MAX_BYTES", shownSize(d.ParkedMaxBytes)},

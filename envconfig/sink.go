@@ -18,7 +18,7 @@ var plainSegment = regexp.MustCompile(`^[a-zA-Z0-9._~-]+$`)
 
 // sink reads SUBSCRIPTION_SINK and, for service:// sinks, HANDLER_URL, HANDLER_TYPE and HANDLER_PROTOCOL.
 func (p *parser) sink(variable, text string) {
-	const want = "want service://<Service>/<handler>, or http(s)://host/path"
+	const want = "want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function"
 	scheme, rest, ok := strings.Cut(text, "://")
 	service := false
 	switch {
@@ -31,7 +31,7 @@ func (p *parser) sink(variable, text string) {
 	case ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")):
 		p.urlSink(variable, text)
 	case ok && strings.EqualFold(scheme, "lambda"):
-		p.fail(variable, "lambda:// is not built yet in this version; %s", want)
+		p.lambdaSink(variable, rest)
 	default:
 		p.fail(variable, "has no scheme that is known; %s", want)
 	}
@@ -110,7 +110,7 @@ func parseHTTPURL(text string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Opaque != "":
 		return nil, errors.New("is not an http URL; want http:// or https://")
 	case u.User != nil:
-		return nil, errors.New("holds a user or password; want them out of the URL, as a header of HANDLER_HEADERS")
+		return nil, errors.New("holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables")
 	case u.Hostname() == "":
 		return nil, errors.New("has no host; want http(s)://host/path")
 	case u.Fragment != "" || strings.Contains(text, "#"):

@@ -13,7 +13,7 @@ package envconfig
 // Empty variables count as unset, for the library (with envDefault) and for us (parse.go drops them first).
 type variables struct {
 	SubscriptionSource  string      `group:"Subscription" env:"SUBSCRIPTION_SOURCE" default:"required" desc:"what is consumed: kafka://<cluster>/<topic>, one topic"`
-	SubscriptionSink    string      `env:"SUBSCRIPTION_SINK" file:"true" default:"required" desc:"who is invoked: service://<Service>/<handler> under HANDLER_URL, or http(s)://host/path where {key}, {topic}, {partition} and {offset} are filled in. A query string is sent and shown nowhere; user and password are a mistake"`
+	SubscriptionSink    string      `env:"SUBSCRIPTION_SINK" file:"true" default:"required" desc:"who is invoked: service://<Service>/<handler> under HANDLER_URL, or http(s)://host/path where {key}, {topic}, {partition} and {offset} are filled in, or lambda:// and a function's name or ARN, with its version or alias. A query string is sent and shown nowhere; user and password are a mistake"`
 	SubscriptionOptions string      `env:"SUBSCRIPTION_OPTIONS" file:"true" default:"{}" desc:"librdkafka options (see below): a JSON object, or name=value lines"`
 	Subscription        string      `env:"SUBSCRIPTION" file:"true" desc:"instead of the three above: the JSON that Restate's POST /subscriptions takes, with source, sink and options"`
 	SubscriptionID      string      `env:"SUBSCRIPTION_ID" default:"sub_ and 16 hex digits of a hash over source, sink and HANDLER_URL" desc:"name of the subscription, sent as restate.subscription.id and the default of group.id. Required (or group.id) where the sink's host is a loopback"`
@@ -29,21 +29,21 @@ type variables struct {
 	HandlerURL          string      `group:"Handler" env:"HANDLER_URL" default:"required with service://" desc:"base URL for service:// sinks; a mistake with others"`
 	HandlerProtocol     string      `env:"HANDLER_PROTOCOL" values:"http,restate" default:"http" desc:"http: POST {base}/{Service}/{handler} or {base}/{Service}/{key}/{handler}; restate: Restate's ingress, the same behind /restate/send. A mistake with other sinks than service://"`
 	HandlerType         string      `env:"HANDLER_TYPE" values:"service,object,object-shared,workflow,workflow-shared,auto" default:"auto where RESTATE_ADMIN_URL is set; required with HANDLER_PROTOCOL=restate without it; else service" desc:"what a service:// sink is: objects and workflows are keyed, object and workflow are delivered in order per key; auto asks Restate. A mistake with other sinks"`
-	RestateAdminURL     string      `env:"RESTATE_ADMIN_URL" desc:"base URL of Restate's Admin API, which is asked for the handler's type, like http://localhost:9070. With HANDLER_PROTOCOL=restate it gets HANDLER_HEADERS too, and HANDLER_TLS_CA, _CERT and _KEY hold for it"`
+	RestateAdminURL     string      `env:"RESTATE_ADMIN_URL" desc:"base URL of Restate's Admin API, which is asked for the handler's type, like http://localhost:9070. With HANDLER_PROTOCOL=restate it gets HANDLER_HEADERS and the token or password of HANDLER_AUTH too, and HANDLER_TLS_CA, _CERT and _KEY hold for it"`
 	HandlerTimeout      duration    `env:"HANDLER_TIMEOUT" envDefault:"20s" desc:"the longest one attempt may take"`
 	HandlerContentType  string      `env:"HANDLER_CONTENT_TYPE" envDefault:"application/json" desc:"content type of the request"`
-	HandlerFormat       string      `env:"HANDLER_FORMAT" values:"value,envelope,cloudevents,cloudevents-structured" later:"lambda" envDefault:"value" desc:"body of the request: value (the record's bytes), envelope (JSON with everything), cloudevents (binary mode), cloudevents-structured"`
+	HandlerFormat       string      `env:"HANDLER_FORMAT" values:"value,envelope,cloudevents,cloudevents-structured,lambda" default:"value; lambda for lambda://" desc:"body of the request: value (the record's bytes), envelope (JSON with everything), cloudevents (binary mode), cloudevents-structured, lambda (a Kafka event of one record, as Lambda's own event sources make it)"`
 	HandlerHeaders      string      `env:"HANDLER_HEADERS" file:"true" desc:"extra request headers: Name: value per line, or a JSON object. Values count as secrets"`
 	HandlerForward      string      `env:"HANDLER_FORWARD_HEADERS" default:"none" desc:"record headers that are passed on: a comma list of names, * matches any part"`
 	HandlerHeaderStyle  string      `env:"HANDLER_HEADER_STYLE" values:"restate,dashes" envDefault:"restate" desc:"names of our headers: restate (kafka.topic) or dashes (kafka-topic, for proxies that drop dots)"`
-	HandlerAuth         string      `env:"HANDLER_AUTH" values:"none" later:"bearer,basic,signature,google-id-token,sigv4" default:"none" desc:"how a request proves who sent it"`
-	HandlerBearer       string      `env:"HANDLER_BEARER_TOKEN" file:"true" later:"*" desc:"token for HANDLER_AUTH=bearer"`
-	HandlerBasicUser    string      `env:"HANDLER_BASIC_USERNAME" file:"true" later:"*" desc:"user for HANDLER_AUTH=basic"`
-	HandlerBasicPass    string      `env:"HANDLER_BASIC_PASSWORD" file:"true" later:"*" desc:"password for HANDLER_AUTH=basic"`
-	HandlerSignature    string      `env:"HANDLER_SIGNATURE_SECRETS" file:"true" later:"*" desc:"secrets for HANDLER_AUTH=signature"`
-	HandlerGoogle       string      `env:"HANDLER_GOOGLE_AUDIENCE" later:"*" desc:"audience for HANDLER_AUTH=google-id-token"`
-	HandlerSigV4Region  string      `env:"HANDLER_SIGV4_REGION" later:"*" desc:"region for HANDLER_AUTH=sigv4"`
-	HandlerSigV4Service string      `env:"HANDLER_SIGV4_SERVICE" later:"*" desc:"service for HANDLER_AUTH=sigv4"`
+	HandlerAuth         string      `env:"HANDLER_AUTH" values:"none,bearer,basic,signature,google-id-token,sigv4" envDefault:"none" desc:"how a request proves who sent it; signature is that of Standard Webhooks, sigv4 that of AWS. A mistake with lambda://, whose requests are signed for AWS anyway"`
+	HandlerBearer       string      `env:"HANDLER_BEARER_TOKEN" file:"true" default:"required with bearer" desc:"token for HANDLER_AUTH=bearer"`
+	HandlerBasicUser    string      `env:"HANDLER_BASIC_USERNAME" file:"true" default:"required with basic" desc:"user for HANDLER_AUTH=basic"`
+	HandlerBasicPass    string      `env:"HANDLER_BASIC_PASSWORD" file:"true" default:"required with basic" desc:"password for HANDLER_AUTH=basic"`
+	HandlerSignature    string      `env:"HANDLER_SIGNATURE_SECRETS" file:"true" default:"required with signature" desc:"secrets for HANDLER_AUTH=signature in base64, with or without whsec_ before them, separated by commas or white space; each message is signed with all of them"`
+	HandlerGoogle       string      `env:"HANDLER_GOOGLE_AUDIENCE" default:"required with google-id-token" desc:"audience for HANDLER_AUTH=google-id-token: for Cloud Run the service's URL"`
+	HandlerSigV4Region  string      `env:"HANDLER_SIGV4_REGION" default:"that of the URL's host, else AWS_REGION" desc:"region for HANDLER_AUTH=sigv4"`
+	HandlerSigV4Service string      `env:"HANDLER_SIGV4_SERVICE" default:"that of the URL's host" desc:"service for HANDLER_AUTH=sigv4: lambda (function URLs), execute-api (API Gateway), vpc-lattice-svcs"`
 	HandlerTLSCA        string      `env:"HANDLER_TLS_CA" file:"true" default:"system roots" desc:"PEM of the authorities that the handler's certificate is checked against"`
 	HandlerTLSCert      string      `env:"HANDLER_TLS_CERT" file:"true" desc:"PEM of our client certificate"`
 	HandlerTLSKey       string      `env:"HANDLER_TLS_KEY" file:"true" desc:"PEM of its key"`
@@ -67,14 +67,14 @@ type variables struct {
 	OnFailure           string      `env:"ON_FAILURE" values:"park,dead-letter,drop,stop" default:"park; dead-letter where a target is set" desc:"what a failed record becomes: park (its lane waits and is tried again), dead-letter, drop, or stop (drain and exit 3)"`
 	DeadLetterTopic     string      `env:"DEAD_LETTER_TOPIC" desc:"topic for failed records, on the source's cluster and not the source itself"`
 	DeadLetterURL       string      `env:"DEAD_LETTER_URL" file:"true" desc:"URL for failed records, instead of a topic. A query string is sent and shown nowhere"`
-	DeadLetterAuth      string      `env:"DEAD_LETTER_AUTH" values:"none" later:"bearer,basic,signature,google-id-token,sigv4" default:"none" desc:"how a request to DEAD_LETTER_URL proves who sent it"`
-	DeadLetterBearer    string      `env:"DEAD_LETTER_BEARER_TOKEN" file:"true" later:"*" desc:"as HANDLER_BEARER_TOKEN"`
-	DeadLetterBasicUser string      `env:"DEAD_LETTER_BASIC_USERNAME" file:"true" later:"*" desc:"as HANDLER_BASIC_USERNAME"`
-	DeadLetterBasicPass string      `env:"DEAD_LETTER_BASIC_PASSWORD" file:"true" later:"*" desc:"as HANDLER_BASIC_PASSWORD"`
-	DeadLetterSignature string      `env:"DEAD_LETTER_SIGNATURE_SECRETS" file:"true" later:"*" desc:"as HANDLER_SIGNATURE_SECRETS"`
-	DeadLetterGoogle    string      `env:"DEAD_LETTER_GOOGLE_AUDIENCE" later:"*" desc:"as HANDLER_GOOGLE_AUDIENCE"`
-	DeadLetterSigRegion string      `env:"DEAD_LETTER_SIGV4_REGION" later:"*" desc:"as HANDLER_SIGV4_REGION"`
-	DeadLetterSigSvc    string      `env:"DEAD_LETTER_SIGV4_SERVICE" later:"*" desc:"as HANDLER_SIGV4_SERVICE"`
+	DeadLetterAuth      string      `env:"DEAD_LETTER_AUTH" values:"none,bearer,basic,signature,google-id-token,sigv4" envDefault:"none" desc:"how a request to DEAD_LETTER_URL proves who sent it"`
+	DeadLetterBearer    string      `env:"DEAD_LETTER_BEARER_TOKEN" file:"true" desc:"as HANDLER_BEARER_TOKEN"`
+	DeadLetterBasicUser string      `env:"DEAD_LETTER_BASIC_USERNAME" file:"true" desc:"as HANDLER_BASIC_USERNAME"`
+	DeadLetterBasicPass string      `env:"DEAD_LETTER_BASIC_PASSWORD" file:"true" desc:"as HANDLER_BASIC_PASSWORD"`
+	DeadLetterSignature string      `env:"DEAD_LETTER_SIGNATURE_SECRETS" file:"true" desc:"as HANDLER_SIGNATURE_SECRETS"`
+	DeadLetterGoogle    string      `env:"DEAD_LETTER_GOOGLE_AUDIENCE" desc:"as HANDLER_GOOGLE_AUDIENCE"`
+	DeadLetterSigRegion string      `env:"DEAD_LETTER_SIGV4_REGION" desc:"as HANDLER_SIGV4_REGION"`
+	DeadLetterSigSvc    string      `env:"DEAD_LETTER_SIGV4_SERVICE" desc:"as HANDLER_SIGV4_SERVICE"`
 	FailureLimit        failures    `env:"FAILURE_LIMIT" envDefault:"100" desc:"after this many failed records in a row without one success, further failures are retried instead of settled; off for no limit"`
 	ParkedMax           count       `env:"PARKED_MAX" envDefault:"100000" desc:"records of parked lanes, outside MAX_IN_FLIGHT"`
 	ParkedMaxBytes      size        `env:"PARKED_MAX_BYTES" envDefault:"64MiB" desc:"their bytes"`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/auth"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/invoke"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/restate"
@@ -43,6 +44,12 @@ func newAsker(cfg *envconfig.Config) (asker, error) {
 		}
 		conf.ServerName = "" // the ingress's
 		c.TLS = conf
+		var proof auth.Auth = auth.Nobody
+		if h.Auth.Kind == envconfig.AuthBearer || h.Auth.Kind == envconfig.AuthBasic {
+			if proof, err = newAuth(&h.Auth, slog.New(slog.DiscardHandler)); err != nil {
+				return nil, fmt.Errorf("HANDLER_AUTH: %w", err)
+			}
+		}
 		c.Headers = func() (http.Header, error) {
 			headers, err := h.LoadHeaders()
 			if err != nil {
@@ -52,7 +59,7 @@ func newAsker(cfg *envconfig.Config) (asker, error) {
 			for _, one := range headers {
 				out.Set(one.Name, one.Value.Reveal())
 			}
-			return out, nil
+			return out, proof.Sign(context.Background(), &http.Request{Header: out}, nil, "")
 		}
 	}
 	client := restate.New(c)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/auth"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/deadletter"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
@@ -37,6 +38,7 @@ type Sidecar struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	cluster  *cluster.Cluster
+	auth     auth.Auth
 	invoker  *invoke.Invoker
 	attempts invoker           // the invoker, or what asks Restate again about its answers
 	target   deadletter.Target // nil: no dead letters
@@ -72,6 +74,10 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, e
 	if s.tracing != nil {
 		attempts.Tracer = s.tracing
 	}
+	if s.auth, err = newHandlerAuth(cfg, log); err != nil {
+		return nil, err
+	}
+	attempts.Auth = signer(s.auth)
 	if s.invoker, err = invoke.New(attempts); err != nil {
 		return nil, err
 	}
@@ -87,9 +93,7 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, e
 	ic := intakeConfig(cfg, s.cluster, log)
 	ic.LaneScheme = fc.laneScheme()
 	ic.OnRebalance = s.metrics.Rebalance
-	if s.target != nil {
-		ic.Ready = s.target.Check
-	}
+	ic.Ready = s.ready
 	if cfg.DeadLetter.Topic != "" {
 		ic.Needs = []protocol.ApiKey{protocol.Produce, protocol.InitProducerId}
 	}
@@ -216,7 +220,19 @@ func serveAdmin(ctx context.Context, addr string, pages admin.Source, m *metrics
 	return func() { srv.Close(); <-done }, nil
 }
 
+// ready says what else must be there before the group is joined.
+func (s *Sidecar) ready(ctx context.Context) error {
+	if err := s.auth.Check(ctx); err != nil {
+		return fmt.Errorf("authenticate to the handler: %w", err)
+	}
+	if s.target != nil {
+		return s.target.Check(ctx)
+	}
+	return nil
+}
+
 func (s *Sidecar) close() {
+	s.auth.Close()
 	s.closeTracing()
 	if s.target != nil {
 		s.target.Close()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/auth"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/deadletter"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
@@ -84,11 +85,17 @@ func invokeConfig(cfg *envconfig.Config, skippedHeader func()) invoke.Config {
 		Timeout: h.Timeout, ContentType: h.ContentType, Format: string(h.Format), ForwardHeaders: h.ForwardHeaders, HeaderStyle: h.HeaderStyle,
 		TLSCA: text(h.TLSCA), TLSCert: text(h.TLSCert), TLSKey: text(h.TLSKey), TLSServerName: h.TLSServerName,
 		Keyed: sink.Keyed, NullKey: h.NullKey, InvalidKey: h.InvalidKey, Tombstones: h.Tombstones,
+		Brokers:      cfg.Kafka.Brokers,
 		DoneStatuses: ranges(h.DoneStatuses), RetryStatuses: ranges(h.RetryStatuses), FailStatuses: ranges(h.FailStatuses),
 		Concurrency: cfg.Delivery.Concurrency, OnSkippedHeader: skippedHeader,
 	}
 	if sink.Kind == envconfig.SinkService {
 		c.Kind, c.URLTemplate = invoke.Service, ""
+	}
+	if sink.Kind == envconfig.SinkLambda {
+		c.Kind, c.URLTemplate = invoke.Lambda, ""
+		c.BaseURL, c.Function, c.Qualifier = sink.Lambda.Endpoint, sink.Lambda.Function, sink.Lambda.Qualifier
+		return c
 	}
 	c.Headers = handlerHeaders(h.Headers)
 	if h.HeadersFile != "" {
@@ -199,7 +206,11 @@ func deadLetterTarget(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logge
 		if err != nil {
 			return nil, fmt.Errorf("DEAD_LETTER_URL: %w", err)
 		}
-		return deadletter.NewURL(poster{i, cfg.DeadLetter.URL}), nil
+		proof, err := newAuth(&cfg.DeadLetter.Auth, log)
+		if err != nil {
+			return nil, fmt.Errorf("DEAD_LETTER_AUTH: %w", err)
+		}
+		return deadletter.NewURL(poster{i, proof, cfg.DeadLetter.URL}), nil
 	}
 	return nil, nil
 }
@@ -212,11 +223,23 @@ func HandlerTLS(cfg *envconfig.Config) (*tls.Config, error) {
 // poster sends dead letters to a URL over the invoker's transport.
 type poster struct {
 	invoker *invoke.Invoker
+	auth    auth.Auth
 	url     envconfig.Secret
 }
 
-// Close ends the idle connections.
-func (p poster) Close() { p.invoker.Close() }
+// Close ends the idle connections, and what auth renews.
+func (p poster) Close() {
+	p.auth.Close()
+	p.invoker.Close()
+}
+
+// Check says what keeps requests from being authenticated.
+func (p poster) Check(ctx context.Context) error {
+	if err := p.auth.Check(ctx); err != nil {
+		return fmt.Errorf("authenticate to DEAD_LETTER_URL: %w", err)
+	}
+	return nil
+}
 
 // Post sends one record and returns nil on a 2xx.
 func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter.Fact) error {
@@ -224,7 +247,7 @@ func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter
 	for i, f := range facts {
 		headers[i] = invoke.Header{Name: f.Name, Value: f.Value}
 	}
-	res := p.invoker.Post(ctx, p.url.Reveal(), rec, headers)
+	res := p.invoker.Post(ctx, p.url.Reveal(), signer(p.auth), rec, headers)
 	switch {
 	case res.Class == invoke.Done && res.Status/100 == 2:
 		return nil

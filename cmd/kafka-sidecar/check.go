@@ -64,6 +64,9 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	step("broker and topic", func(ctx context.Context) (string, error) { return sidecar.Probe(ctx, cfg) })
 	step("handler", func(ctx context.Context) (string, error) { return reachHandler(ctx, cfg) })
+	if kinds := sidecar.AuthKinds(cfg); kinds != "" {
+		step("authentication", func(ctx context.Context) (string, error) { return " by " + kinds, sidecar.CheckAuth(ctx, cfg) })
+	}
 	if cfg.Handler.Type == envconfig.TypeAuto {
 		step("handler's type", func(ctx context.Context) (string, error) {
 			kind, err := sidecar.AskHandler(ctx, cfg)
@@ -80,8 +83,11 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 // reachHandler resolves the handler's name, connects, and shakes hands where it is TLS. It sends no request: a handler may act on any.
 func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	target := cfg.Handler.BaseURL
-	if cfg.Subscription.Sink.Kind == envconfig.SinkHTTP {
-		target = cfg.Subscription.Sink.Display
+	switch sink := &cfg.Subscription.Sink; sink.Kind {
+	case envconfig.SinkHTTP:
+		target = sink.Display
+	case envconfig.SinkLambda:
+		target = sink.Lambda.Endpoint
 	}
 	u, err := url.Parse(target)
 	if err != nil {

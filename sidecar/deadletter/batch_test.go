@@ -82,6 +82,7 @@ func TestSequenceStartsAgainBehindTheLargest(t *testing.T) {
 type post func(rec *record.Record, facts []Fact) error
 
 func (p post) Post(_ context.Context, rec *record.Record, facts []Fact) error { return p(rec, facts) }
+func (p post) Check(context.Context) error                                    { return nil }
 func (p post) Close()                                                         {}
 
 func TestURLGetsTheFactsAsHeaders(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 // them. It makes one request, returns nil for a 2xx and otherwise an error that names neither URL nor record.
 type Poster interface {
 	Post(ctx context.Context, rec *record.Record, facts []Fact) error
+	// Check says what would keep every Post from being made. It sends nothing to the URL.
+	Check(ctx context.Context) error
 	// Close ends the connections that wait for a further Post.
 	Close()
 }
@@ -24,8 +26,8 @@ var _ Target = (*URL)(nil)
 // NewURL makes a target of a Poster.
 func NewURL(p Poster) *URL { return &URL{p} }
 
-// Check finds nothing: only a request would tell, and a request would be taken for a letter.
-func (u *URL) Check(context.Context) error { return nil }
+// Check looks no further than what a request needs: only a request would tell more, and it would be taken for a letter.
+func (u *URL) Check(ctx context.Context) error { return u.poster.Check(ctx) }
 
 // Write posts the letter, once.
 func (u *URL) Write(ctx context.Context, l Letter) error {

@@ -120,7 +120,17 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 	if i.cfg.Tracer != nil && i.cfg.ingress() {
 		invocation = invocationID(resp)
 	}
-	bodyErr := drain(resp)
+	var says *lambdaSays
+	var bodyErr error
+	if i.cfg.Kind == Lambda {
+		says = new(lambdaSays)
+		*says, bodyErr = readLambda(resp)
+	} else {
+		bodyErr = drain(resp)
+	}
+	if resp.StatusCode == http.StatusUnauthorized && c.auth != nil {
+		c.auth.Refused(c.request)
+	}
 	source := errorSource(resp)
 	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.verdicts.class(source, resp.StatusCode), Ingress: source == fromIngress, Invocation: invocation}
 	reason := ReasonStatus
@@ -128,6 +138,9 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 		r.Class, reason = class, ReasonOutcome
 	} else if given {
 		i.cfg.OnUnknownOutcome()
+	}
+	if says != nil && says.failed != "" {
+		r.Class, r.Code, reason = Retry, codeFunction, ReasonOutcome
 	}
 	switch r.Class {
 	case Done, Drop:
@@ -151,7 +164,7 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 		r.Reason = reason
 	}
 	if r.Class != Done {
-		r.Err = answerError{status: resp.StatusCode, outcome: reason == ReasonOutcome, class: r.Class, source: source}
+		r.Err = answerError{status: resp.StatusCode, outcome: reason == ReasonOutcome, class: r.Class, source: source, lambda: says}
 	}
 	return r
 }

@@ -21,6 +21,7 @@ const (
 	codeTLS       = "tls"
 	codeDNS       = "dns"
 	codeBody      = "body"
+	codeAuth      = "auth"
 	codeCancelled = "cancelled"
 	codeError     = "error"
 )
@@ -43,9 +44,13 @@ type answerError struct {
 	outcome bool // said by kafka-sidecar-outcome
 	class   Class
 	source  source
+	lambda  *lambdaSays // of the Invoke API; else nil
 }
 
 func (e answerError) Error() string {
+	if e.lambda != nil {
+		return e.lambda.error(e.status)
+	}
 	if e.outcome {
 		return fmt.Sprintf("handler answered %d with outcome %s", e.status, e.class)
 	}

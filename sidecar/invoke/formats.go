@@ -23,6 +23,8 @@ func (i *Invoker) setFormat() error {
 		i.encode = func(rec *record.Record) []byte { return rec.Value }
 	case FormatCloudEventsStructured:
 		i.encode = newStructuredCE(i.cfg)
+	case FormatLambda:
+		i.encode = newLambdaEvent(i.cfg)
 	default:
 		return fmt.Errorf("check handler: unknown format %q", i.cfg.Format)
 	}
@@ -32,7 +34,7 @@ func (i *Invoker) setFormat() error {
 // contentType is that of the body, which is not always that of the record's value.
 func (i *Invoker) contentType() string {
 	switch i.cfg.Format {
-	case FormatEnvelope:
+	case FormatEnvelope, FormatLambda:
 		return "application/json"
 	case FormatCloudEventsStructured:
 		return "application/cloudevents+json; charset=utf-8"

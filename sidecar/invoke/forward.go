@@ -37,11 +37,15 @@ type forwarder struct {
 	taken    map[string]bool // names that the configuration sets
 	binaryCE bool
 	ingress  bool
+	owned    func(name string) bool // headers of the proof who we are
 	skipped  func()
 }
 
 func newForwarder(cfg Config, binaryCE bool) forwarder {
 	f := forwarder{binaryCE: binaryCE, ingress: cfg.ingress(), skipped: cfg.OnSkippedHeader, taken: map[string]bool{}}
+	if f.owned = func(string) bool { return false }; cfg.Auth != nil {
+		f.owned = cfg.Auth.Owns
+	}
 	for _, p := range cfg.ForwardHeaders {
 		if p = strings.ToLower(strings.TrimSpace(p)); p != "" {
 			f.patterns = append(f.patterns, p)
@@ -82,7 +86,7 @@ func (f *forwarder) add(h http.Header, headers []record.Header) {
 
 // denied says which headers a record cannot set even if the user forwards everything.
 func (f *forwarder) denied(name string) bool {
-	return reserved(name, f.binaryCE) || f.taken[name] || name == "host" || name == "authorization" ||
+	return reserved(name, f.binaryCE) || f.taken[name] || name == "host" || name == "authorization" || f.owned(name) ||
 		strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "proxy-") || strings.HasPrefix(name, "kafka-sidecar") ||
 		f.ingress && strings.HasPrefix(name, "x-restate-") // they steer the ingress, which is not for whoever writes records
 }

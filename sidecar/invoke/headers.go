@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // userAgent is the one header under its canonical key: net/http looks there before it adds its own.
@@ -48,11 +50,14 @@ func constant(key string, values ...string) constantHeader {
 // setHeaders makes all that is the same in every request, and the rules for forwarding.
 func (i *Invoker) setHeaders() error {
 	i.names = newNames(i.cfg.HeaderStyle)
-	user, err := i.parseUserHeaders(i.cfg.Headers)
-	if err != nil {
+	load := i.cfg.LoadHeaders
+	if load == nil {
+		load = func() ([]Header, error) { return i.cfg.Headers, nil }
+	}
+	var err error
+	if i.user, err = reload.New(func() (*userHeaders, error) { return i.parseUserHeaders(load) }); err != nil {
 		return err
 	}
-	i.user.current.Store(user)
 	if !validValue(i.cfg.ContentType) {
 		return errors.New("check handler: the content type holds a control character")
 	}
@@ -129,7 +134,7 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 		h[c.key] = c.values
 	}
 	if q.handler {
-		for _, c := range i.userHeaders().fixed {
+		for _, c := range i.user.Get(i.cfg.Now()).fixed {
 			h[c.key] = c.values
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // Kind tells the forms of a sink apart.
@@ -21,6 +22,7 @@ type Kind int
 const (
 	HTTP    Kind = iota // Config.URLTemplate
 	Service             // Config.BaseURL, Service, Handler and Type
+	Lambda              // Config.BaseURL, Function and Qualifier, see lambda.go
 )
 
 // The values of Config.Format.
@@ -29,6 +31,7 @@ const (
 	FormatEnvelope              = "envelope"
 	FormatCloudEvents           = "cloudevents"
 	FormatCloudEventsStructured = "cloudevents-structured"
+	FormatLambda                = "lambda"
 )
 
 // Header is one request header. Values may be secrets.
@@ -51,7 +54,10 @@ type Config struct {
 	Type     string // service (default), object, object-shared, workflow, workflow-shared
 	Protocol string // http (default); restate: the paths and answers of Restate's ingress, see restate.go
 
+	Function, Qualifier string // Lambda: name or ARN, and version or alias; BaseURL is the endpoint of the Invoke API
+
 	Cluster, Topic, Group, SubscriptionID string
+	Brokers                               []string // as the format lambda tells them
 
 	Timeout        time.Duration            // one attempt: connecting, sending, waiting and reading the answer
 	ContentType    string                   // of the record's value; default application/json
@@ -61,8 +67,10 @@ type Config struct {
 	ForwardHeaders []string                 // patterns with *, not case-sensitive, for names of record headers
 	HeaderStyle    string                   // restate (default): kafka.topic; dashes: kafka-topic
 
-	TLSCA         PEM // authorities; none: those of the system
-	TLSCert       PEM // client certificate and key; files are read again when they change
+	Auth Auth // proves to the handler who we are; nil: nothing does
+
+	TLSCA         PEM // authorities; none: those of the system. Files are read again when they change, as those of the next two
+	TLSCert       PEM // client certificate and key
 	TLSKey        PEM
 	TLSServerName string
 
@@ -83,6 +91,13 @@ type Config struct {
 	Now              func() time.Time // default time.Now
 	OnSkippedHeader  func()           // a record header was not forwarded: its name is no HTTP token
 	OnUnknownOutcome func()           // kafka-sidecar-outcome held none of its four values and was ignored
+}
+
+// Auth proves who sent a request; see package auth for what each method promises.
+type Auth interface {
+	Owns(header string) bool
+	Sign(ctx context.Context, r *http.Request, body []byte, id string) error
+	Refused(r *http.Request)
 }
 
 // Class is what an attempt means for its record.
@@ -127,7 +142,7 @@ const (
 type Result struct {
 	Class  Class
 	Status int // of the answer, 0 without one
-	// Code is a metric label of few values: the status, or timeout, connect, reset, tls, dns, body, cancelled, error. Empty when no request was made.
+	// Code is a metric label of few values: the status, or timeout, connect, reset, tls, dns, auth, body, function-error, cancelled, error. Empty when no request was made.
 	Code   string
 	Reason string // why it is Failed or Drop
 
@@ -161,8 +176,9 @@ type Invoker struct {
 	binaryCE  bool
 	idPrefix  string   // <cluster>/<group>/<topic>/
 	timeoutMS []string // Timeout in milliseconds as a header value
-	user      rotation
-	transport *http.Transport
+	user      *reload.Value[*userHeaders]
+	transport *http.Transport // as it was made at first
+	pool      *pool
 	client    *retryablehttp.Client
 	blank     *http.Request // what every request is a copy of
 }
@@ -198,7 +214,8 @@ func New(cfg Config) (*Invoker, error) {
 	if i.transport, err = newTransport(cfg); err != nil {
 		return nil, err
 	}
-	i.client = newClient(i.transport, i.judge)
+	i.pool = newPool(cfg, i.transport)
+	i.client = newClient(i.pool, i.judge)
 	return i, nil
 }
 
@@ -242,7 +259,7 @@ func (c *Config) check() error {
 	}
 	one("type", c.Type, "service", "object", "object-shared", "workflow", "workflow-shared")
 	one("protocol", c.Protocol, "http", "restate")
-	one("format", c.Format, FormatValue, FormatEnvelope, FormatCloudEvents, FormatCloudEventsStructured)
+	one("format", c.Format, FormatValue, FormatEnvelope, FormatCloudEvents, FormatCloudEventsStructured, FormatLambda)
 	one("header style", c.HeaderStyle, "restate", "dashes")
 	one("null key rule", c.NullKey, "fail", "empty")
 	one("invalid key rule", c.InvalidKey, "fail", "base64url")
@@ -260,7 +277,7 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 		return r
 	}
 	u := i.target.fill(rec, i.cfg.Topic, i.utf8Key)
-	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true}
+	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true, auth: i.cfg.Auth}
 	if i.cfg.Tracer != nil {
 		return i.traced(ctx, u, q)
 	}
@@ -268,14 +285,14 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 }
 
 // Post sends the record's raw value with the headers of an attempt and the extra ones to another URL, which makes it the way to a
-// dead-letter URL. Neither Config.Headers nor kafka-sidecar-attempt are sent: credentials of the handler are not for others, those of this URL
-// belong into extra. Precheck's rules do not apply. The Result reads as that of an attempt, with Done for a 2xx.
-func (i *Invoker) Post(ctx context.Context, address string, rec *record.Record, extra []Header) Result {
+// dead-letter URL. Neither Config.Headers nor kafka-sidecar-attempt are sent, nor is Config.Auth used: credentials of the handler are not for
+// others. auth, which may be nil, proves to this URL who we are. Precheck's rules do not apply. The Result reads as that of an attempt, with Done for a 2xx.
+func (i *Invoker) Post(ctx context.Context, address string, auth Auth, rec *record.Record, extra []Header) Result {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return Result{Class: Failed, Code: codeError, Err: errors.New("parse target: not a valid URL")}
 	}
-	return i.do(ctx, u, request{rec: rec, body: rec.Value, extra: extra})
+	return i.do(ctx, u, request{rec: rec, body: rec.Value, extra: extra, auth: auth})
 }
 
 // Precheck decides what needs no request; decided is false when a request is to be made. The rule for tombstones goes first:
@@ -302,4 +319,4 @@ func (i *Invoker) Precheck(rec *record.Record) (r Result, decided bool) {
 }
 
 // Close closes the idle connections. It is called when no attempt runs any more.
-func (i *Invoker) Close() { i.transport.CloseIdleConnections() }
+func (i *Invoker) Close() { i.pool.current.Load().CloseIdleConnections() }

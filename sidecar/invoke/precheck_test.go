@@ -23,7 +23,7 @@ func TestPostSendsTheRawValueAndNoCredentials(t *testing.T) {
 	i := newInvoker(t, Config{Format: FormatEnvelope, ContentType: "text/plain", Headers: []Header{{"authorization", "Bearer s3cret"}}, ForwardHeaders: []string{"x-*"}})
 	r := rec()
 	r.Headers = []record.Header{{Name: "x-a", Value: []byte("1")}}
-	res := i.Post(t.Context(), s.URL+"/dead%2Fletters?q=1", r, []Header{
+	res := i.Post(t.Context(), s.URL+"/dead%2Fletters?q=1", nil, r, []Header{
 		{"kafka-sidecar-reason", "status"}, {"Authorization", "Bearer own"}, {"kafka-sidecar-source-topic", "a\r\nb"}, {"no token", "x"},
 	})
 	if res.Class != Done {
@@ -42,7 +42,7 @@ func TestPostSendsTheRawValueAndNoCredentials(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, v, want)
 		}
 	}
-	if res := i.Post(t.Context(), "http://[s3cret", r, nil); res.Class != Failed || strings.Contains(res.Err.Error(), "s3cret") {
+	if res := i.Post(t.Context(), "http://[s3cret", nil, r, nil); res.Class != Failed || strings.Contains(res.Err.Error(), "s3cret") {
 		t.Errorf("%+v", res)
 	}
 }

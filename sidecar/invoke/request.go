@@ -3,6 +3,7 @@ package invoke
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -22,14 +23,17 @@ type request struct {
 	handler bool // send Config.Headers
 	extra   []Header
 	span    Span // nil: none
+	auth    Auth // nil: none
 }
 
 // call is one request under way. It is the request's context too, so that the judge, which gets nothing else of ours from
 // go-retryablehttp, finds where to put its verdict. The embedded context has the attempt's timeout, parent has not.
 type call struct {
 	context.Context
-	parent context.Context
-	result Result
+	parent  context.Context
+	auth    Auth
+	request *http.Request
+	result  Result
 }
 
 // do sends one request and returns the judge's verdict.
@@ -47,19 +51,33 @@ func (i *Invoker) do(ctx context.Context, u *url.URL, q request) Result {
 	}
 	timed, cancel := context.WithTimeoutCause(ctx, i.cfg.Timeout, errTimeout)
 	defer cancel()
-	c := &call{Context: timed, parent: ctx, result: Result{Class: Retry, Code: codeError, Err: errExchange}}
+	c := &call{Context: timed, parent: ctx, auth: q.auth, result: Result{Class: Retry, Code: codeError, Err: errExchange}}
 
 	hr := i.blank.WithContext(c) // the one way to a request with a context that neither parses a URL nor copies twice
 	hr.URL, hr.Host = u, u.Host
-	if host := i.user.current.Load().host; q.handler && host != "" {
-		hr.Host = host
+	c.request = hr
+	if q.handler && i.cfg.Kind == Lambda {
+		hr.Header = i.lambdaHeaders(q, left)
+	} else {
+		if host := i.user.Get(start).host; q.handler && host != "" {
+			hr.Host = host
+		}
+		hr.Header = i.headers(q, left)
 	}
-	hr.Header = i.headers(q, left)
 	if len(q.body) > 0 {
 		// A nil Body is sent as Content-Length: 0, an empty one would be chunked. The plain NopCloser over a bytes.Reader is
 		// a type that net/http knows to be in memory, and so writes headers and body in one go.
 		hr.Body = io.NopCloser(bytes.NewReader(q.body))
 		hr.ContentLength = int64(len(q.body))
+	}
+	if q.auth != nil {
+		if err := q.auth.Sign(timed, hr, q.body, i.idPrefix+string(appendIdempotencyKey(nil, q.rec))); err != nil {
+			if ctx.Err() != nil {
+				return cancelled(ctx)
+			}
+			// The handler was not asked, so that it counts as no attempt.
+			return Result{Class: Retry, Code: codeAuth, Gateway: true, Err: fmt.Errorf("authenticate: %w", err), Duration: i.cfg.Now().Sub(start)}
+		}
 	}
 	// Wrapped by hand and not by FromRequest, which would copy the body, or NewRequest, which would set GetBody.
 	// The verdict is in c; the body has been read and closed there.

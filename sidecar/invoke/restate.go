@@ -85,6 +85,9 @@ type verdicts struct {
 func newVerdicts(cfg Config) verdicts {
 	v := verdicts{restate: cfg.ingress()}
 	standards := [...]func(int) Class{fromHandler: defaultClass, fromIngress: defaultClass, fromInvocation: defaultClass}
+	if cfg.Kind == Lambda {
+		standards[fromHandler] = lambdaClass
+	}
 	if v.restate {
 		standards[fromIngress] = func(status int) Class {
 			if status == http.StatusNotFound {

@@ -3,7 +3,6 @@ package invoke
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -81,9 +80,8 @@ func NewTLS(cfg Config) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read handler CA: %w", err)
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, errors.New("read handler CA: no certificate in PEM form found")
+		if c.RootCAs, err = certificates(text); err != nil {
+			return nil, err
 		}
 	}
 	switch hasCert, hasKey := cfg.TLSCert != (PEM{}), cfg.TLSKey != (PEM{}); {

@@ -42,8 +42,11 @@ var (
 
 // target takes the URL of the configuration apart.
 func (c *Config) target() (target, error) {
-	if c.Kind == HTTP {
+	switch c.Kind {
+	case HTTP:
 		return parseTarget(c.URLTemplate)
+	case Lambda:
+		return c.lambdaTarget()
 	}
 	if c.Service == "" || c.Handler == "" {
 		return target{}, errors.New("parse sink: service and handler are both needed")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 func TestRotatedHeadersAreUsedWithoutARestart(t *testing.T) {
@@ -26,7 +27,7 @@ func TestRotatedHeadersAreUsedWithoutARestart(t *testing.T) {
 	defer i.Close()
 	attempt := func(want string) {
 		t.Helper()
-		now = now.Add(2 * rotationInterval)
+		now = now.Add(2 * reload.Interval)
 		if res := i.Attempt(t.Context(), &record.Record{Value: []byte("v")}, 1); res.Class != Done {
 			t.Fatalf("attempt: %v", res.Err)
 		}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,27 +231,8 @@ func lifetime(token string, expires json.Number, asked time.Time) time.Time {
 	if seconds, err := expires.Float64(); err == nil && seconds > 0 {
 		until, known = asked.Add(time.Duration(min(seconds, math.MaxInt32)*float64(time.Second))), true
 	}
-	if exp, ok := claimedEnd(token); ok && (!known || exp.Before(until)) {
+	if exp, ok := renew.JWTEnd(token); ok && (!known || exp.Before(until)) {
 		until = exp
 	}
 	return until
-}
-
-// claimedEnd reads the claim exp of a JWT (RFC 7519); what is no JWT has none.
-func claimedEnd(token string) (time.Time, bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return time.Time{}, false
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return time.Time{}, false
-	}
-	var claims struct {
-		Exp float64 `json:"exp"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || claims.Exp <= 0 || claims.Exp > math.MaxInt32*10 {
-		return time.Time{}, false
-	}
-	return time.UnixMilli(int64(claims.Exp * 1000)), true
 }

@@ -10,6 +10,7 @@ type Record struct {
 	LeaderEpoch int32 // epoch of the batch that held the record, -1 when unknown
 	Offset      int64
 	Timestamp   int64    // milliseconds since the Unix epoch, as stored in the log
+	AppendTime  bool     // the timestamp is the broker's and not the producer's
 	Key         []byte   // nil is a null key; empty is a key of no bytes
 	Value       []byte   // nil is a tombstone; empty is a value of no bytes
 	Headers     []Header // in log order; names may repeat

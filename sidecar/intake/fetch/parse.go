@@ -58,14 +58,15 @@ func (c *cursor) field() []byte {
 
 // entry is a record that still lies in its batch.
 type entry struct {
-	offset    int64
-	timestamp int64
-	key       []byte // nil is null
-	value     []byte
-	headers   []byte // from the first header on
-	count     int    // of headers
-	nameLen   int    // bytes of all header names
-	valueLen  int    // bytes of all header values
+	offset     int64
+	timestamp  int64
+	appendTime bool
+	key        []byte // nil is null
+	value      []byte
+	headers    []byte // from the first header on
+	count      int    // of headers
+	nameLen    int    // bytes of all header names
+	valueLen   int    // bytes of all header values
 }
 
 // size is what record.Size will say of it.
@@ -96,7 +97,7 @@ func parseRecord(data []byte, b *batch) (e entry, rest []byte, err error) {
 	}
 	e.offset = b.base + delta
 	if b.logAppendTime() {
-		e.timestamp = b.maxTime
+		e.timestamp, e.appendTime = b.maxTime, true
 	}
 	if headers < 0 || headers > int64(len(body)-c.at)/2 { // a header takes two bytes at least
 		return e, nil, fmt.Errorf("%w: %d headers in %d bytes", ErrCorrupt, headers, len(body)-c.at)
@@ -118,7 +119,7 @@ func parseRecord(data []byte, b *batch) (e entry, rest []byte, err error) {
 
 // record copies the entry out. Key, value and header values share one allocation, header names another.
 func (e *entry) record(partition, leaderEpoch int32) *record.Record {
-	rec := &record.Record{Partition: partition, LeaderEpoch: leaderEpoch, Offset: e.offset, Timestamp: e.timestamp}
+	rec := &record.Record{Partition: partition, LeaderEpoch: leaderEpoch, Offset: e.offset, Timestamp: e.timestamp, AppendTime: e.appendTime}
 	memory := make([]byte, 0, len(e.key)+len(e.value)+e.valueLen)
 	own := func(b []byte) []byte {
 		if b == nil {
