@@ -86,7 +86,7 @@ func send(t *testing.T, cfg invoke.Config, rec *record.Record) message {
 	cfg.URLTemplate = strings.Replace(cfg.URLTemplate, "http://localhost:8080", s.URL, 1)
 	cfg.BaseURL = s.URL
 	cfg.Cluster, cfg.Topic, cfg.Group, cfg.SubscriptionID = "my-cluster", "orders", "orders-to-billing", "orders-to-billing"
-	cfg.Timeout = 20 * time.Second
+	cfg.Timeout, cfg.Brokers = 20*time.Second, []string{"localhost:9092"}
 	i, err := invoke.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +120,7 @@ func TestRequestExamplesAreWhatIsSent(t *testing.T) {
 		{"envelope", "handler.md", handler, "<!-- request: envelope -->\n", as(invoke.FormatEnvelope)},
 		{"cloudevents", "handler.md", handler, "<!-- request: cloudevents -->\n", as(invoke.FormatCloudEvents)},
 		{"cloudevents-structured", "handler.md", handler, "<!-- request: cloudevents-structured -->\n", as(invoke.FormatCloudEventsStructured)},
+		{"lambda", "handler.md", handler, "<!-- request: lambda -->\n", as(invoke.FormatLambda)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, rest, found := strings.Cut(tt.text, tt.mark+"```http\n")
