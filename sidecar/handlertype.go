@@ -44,7 +44,7 @@ func newAsker(cfg *envconfig.Config) (asker, error) {
 		}
 		conf.ServerName = "" // the ingress's
 		c.TLS = conf
-		var proof auth.Auth = auth.Nobody
+		proof := auth.Nobody
 		if h.Auth.Kind == envconfig.AuthBearer || h.Auth.Kind == envconfig.AuthBasic {
 			if proof, err = newAuth(&h.Auth, slog.New(slog.DiscardHandler)); err != nil {
 				return nil, fmt.Errorf("HANDLER_AUTH: %w", err)

@@ -98,7 +98,7 @@ func (g *google) Sign(ctx context.Context, r *http.Request, _ []byte, _ string) 
 const bearerPrefix = "Bearer "
 
 func (g *google) Refused(r *http.Request) {
-	sent := r.Header[authorization]
+	sent := map[string][]string(r.Header)[authorization] // not in its canonical form, as all headers of ours
 	g.value.Refused(func(now string) bool { return len(sent) == 1 && sent[0] == bearerPrefix+now })
 }
 

@@ -33,7 +33,7 @@ func (p *proof) Sign(_ context.Context, r *http.Request, body []byte, id string)
 	return p.err
 }
 
-func (p *proof) Refused(r *http.Request) { p.refused = append(p.refused, r.Header["authorization"][0]) }
+func (p *proof) Refused(r *http.Request) { p.refused = append(p.refused, map[string][]string(r.Header)["authorization"][0]) }
 
 func TestRequestIsSignedWhenItIsComplete(t *testing.T) {
 	p := &proof{}

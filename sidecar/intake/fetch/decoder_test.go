@@ -274,6 +274,9 @@ func TestTimestampsAreThoseOfTheLog(t *testing.T) {
 		if got := [2]int64{recs[0].Timestamp, recs[1].Timestamp}; got != c.want {
 			t.Errorf("attributes %#x: %v, want %v", c.attributes, got, c.want)
 		}
+		if recs[0].AppendTime != (c.attributes == logAppendTimeBit) {
+			t.Errorf("attributes %#x: the broker's time: %t", c.attributes, recs[0].AppendTime)
+		}
 		if recs[0].LeaderEpoch != 9 || recs[0].Partition != 4 {
 			t.Errorf("epoch %d, partition %d", recs[0].LeaderEpoch, recs[0].Partition)
 		}
