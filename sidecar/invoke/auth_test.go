@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +34,9 @@ func (p *proof) Sign(_ context.Context, r *http.Request, body []byte, id string)
 	return p.err
 }
 
-func (p *proof) Refused(r *http.Request) { p.refused = append(p.refused, map[string][]string(r.Header)["authorization"][0]) }
+func (p *proof) Refused(r *http.Request) {
+	p.refused = append(p.refused, map[string][]string(r.Header)["authorization"][0])
+}
 
 func TestRequestIsSignedWhenItIsComplete(t *testing.T) {
 	p := &proof{}
@@ -101,6 +104,15 @@ func TestPostProvesItselfToItsOwnTarget(t *testing.T) {
 func TestRotatedAuthoritiesAreUsedWithoutARestart(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	server.Config.ErrorLog = discardLog()
+	idle, ended := sync.Map{}, make(chan struct{}, 10)
+	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		switch _, answered := idle.Load(c); {
+		case state == http.StateIdle:
+			idle.Store(c, true)
+		case state == http.StateClosed && answered:
+			ended <- struct{}{}
+		}
+	}
 	server.StartTLS()
 	defer server.Close()
 	right := caOf(server).Value
@@ -130,4 +142,9 @@ func TestRotatedAuthoritiesAreUsedWithoutARestart(t *testing.T) {
 	attempt(Done, "200")
 	write(wrong) // the connection that is open does not outlive its authority
 	attempt(Retry, "tls")
+	select {
+	case <-ended:
+	case <-time.After(longTimeout):
+		t.Error("the old connection is still open")
+	}
 }

@@ -186,33 +186,16 @@ func readLambda(resp *http.Response) (says lambdaSays, err error) {
 		}
 		return says, err
 	}
-	body := &whole{r: io.LimitReader(resp.Body, maxFunctionAnswer)}
+	body := io.LimitReader(resp.Body, maxFunctionAnswer)
 	if reportsFailures(json.NewDecoder(body)) {
 		says.failed = "function reported batchItemFailures"
 	}
-	if err := exhaust(body, maxFunctionAnswer); err != nil {
-		return says, err
-	}
-	return says, body.err
+	return says, exhaust(body, maxFunctionAnswer) // a connection that broke off while decoding says so again
 }
 
 func exhaust(r io.Reader, most int64) error {
 	_, err := io.Copy(io.Discard, io.LimitReader(r, most))
 	return err
-}
-
-// whole remembers why reading ended, which a decoder may keep to itself.
-type whole struct {
-	r   io.Reader
-	err error
-}
-
-func (w *whole) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		w.err = err
-	}
-	return n, err
 }
 
 // reportsFailures says whether an answer is an object whose batchItemFailures is neither null nor an empty list. There is one record in an event,
