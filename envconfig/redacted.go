@@ -65,7 +65,7 @@ func (c *Config) Redacted() []Setting {
 		Setting{"DEAD_LETTER_URL", orNone(shownURL(c.DeadLetter.URL))},
 	)
 	list = append(list, c.DeadLetter.Auth.redacted("DEAD_LETTER_")...)
-	return append(list,
+	list = append(list,
 		Setting{"FAILURE_LIMIT", orWord(strconv.Itoa(d.FailureLimit), "0", "off")},
 		Setting{"PARKED_MAX", strconv.Itoa(d.ParkedMax)},
 		Setting{"PARKED_MAX_BYTES", shownSize(d.ParkedMaxBytes)},

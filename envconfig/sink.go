@@ -101,6 +101,9 @@ func (p *parser) urlSink(variable, text string) {
 	p.cfg.Subscription.Sink = Sink{Kind: SinkHTTP, URL: Secret(text), Keyed: strings.Contains(text, "{key}"), Display: withoutQuery(text)}
 }
 
+// userElsewhere is where the user and password of a URL belong.
+const userElsewhere = "in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"
+
 // parseHTTPURL checks a URL that requests go to. Errors never repeat it: it may hold a secret.
 func parseHTTPURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
@@ -110,7 +113,7 @@ func parseHTTPURL(text string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Opaque != "":
 		return nil, errors.New("is not an http URL; want http:// or https://")
 	case u.User != nil:
-		return nil, errors.New("holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables")
+		return nil, errors.New("holds a user or password; want them out of the URL, " + userElsewhere)
 	case u.Hostname() == "":
 		return nil, errors.New("has no host; want http(s)://host/path")
 	case u.Fragment != "" || strings.Contains(text, "#"):

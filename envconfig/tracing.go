@@ -61,7 +61,7 @@ func (p *parser) exporter() {
 	t := &p.cfg.Tracing
 	name, text := p.otlp("ENDPOINT")
 	if _, err := parseHTTPURL(text); err != nil {
-		p.fail(name, "%s", strings.ReplaceAll(err.Error(), "HANDLER_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"))
+		p.fail(name, "%s", strings.ReplaceAll(err.Error(), userElsewhere, "as a header of OTEL_EXPORTER_OTLP_HEADERS"))
 	} else if strings.Contains(text, "?") {
 		p.fail(name, "has a query string; want a URL without one")
 	}

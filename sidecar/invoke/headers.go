@@ -165,11 +165,7 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 		v.buf = strconv.AppendInt(v.buf, int64(q.attempt), 10)
 		v.end("kafka-sidecar-attempt")
 	}
-	if q.span != nil {
-		appendSpan(&v, q.span)
-	} else if len(rec.Headers) > 0 {
-		appendTrace(&v, recordTrace(rec.Headers))
-	}
+	q.appendTrace(&v)
 	if i.binaryCE && q.handler {
 		appendCE(&v, rec)
 	}

@@ -53,7 +53,7 @@ func (i *Invoker) lambdaHeaders(q request, left []string) http.Header {
 	}
 	var scratch [512]byte
 	trace := variable{buf: scratch[:0]}
-	if appendTrace(&trace, q.rec.Headers); trace.n > 0 {
+	if q.appendTrace(&trace); trace.n > 0 {
 		h := http.Header{}
 		trace.addTo(h)
 		for name, values := range h {

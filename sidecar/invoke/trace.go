@@ -70,6 +70,15 @@ func recordTrace(headers []record.Header) Trace {
 	return t
 }
 
+// appendTrace names the span of the attempt, or without one continues the record's trace.
+func (q *request) appendTrace(v *variable) {
+	if q.span != nil {
+		appendSpan(v, q.span)
+	} else if len(q.rec.Headers) > 0 {
+		appendTrace(v, recordTrace(q.rec.Headers))
+	}
+}
+
 // appendTrace continues a record's trace without a span of ours: its trace id and flags with a new parent id, which stands for this attempt.
 func appendTrace(v *variable, t Trace) {
 	if !t.Valid() {
