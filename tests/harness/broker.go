@@ -233,13 +233,18 @@ func (b *Broker) EndOffsets(topic string) map[int32]int64 {
 	b.t.Helper()
 	ctx, cancel := b.request()
 	defer cancel()
-	ends, err := b.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		b.t.Fatalf("list the end offsets of %s: %v", topic, err)
-	}
+	var ends kadm.ListedOffsets
+	// A leader that was just elected says that it cannot tell yet (KIP-207).
+	Eventually(b.t, Patience, func() (bool, string) {
+		var err error
+		if ends, err = b.admin.ListEndOffsets(ctx, topic); err == nil {
+			err = ends.Error()
+		}
+		if err != nil && !kerr.IsRetriable(err) {
+			b.t.Fatalf("list the end offsets of %s: %v", topic, err)
+		}
+		return err == nil, fmt.Sprintf("list the end offsets of %s: %v", topic, err)
+	})
 	out := map[int32]int64{}
 	for id, o := range ends[topic] {
 		out[id] = o.Offset
