@@ -4,11 +4,11 @@ GO ?= go
 
 .PHONY: help
 help: ## list the tasks
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## the binary, static and stripped, as the image holds it
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o kafka-sidecar ./cmd/kafka-sidecar
+	CGO_ENABLED=0 $(GO) build -trimpath -tags lambda.norpc -ldflags "-s -w" -o kafka-sidecar ./cmd/kafka-sidecar
 
 .PHONY: test
 test: ## every test; a real Kafka is used where there is a JDK with Maven
@@ -42,6 +42,11 @@ fuzz: ## every fuzz target, 30 s each
 	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -d' ' -f2); do \
 	    echo "$$f $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime 30s ./$$(dirname $$f) || exit 1; \
 	  done; done
+
+.PHONY: release-check
+release-check: ## the workflows, and what a release is made of
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	$(GO) test -count=1 ./tests/release
 
 .PHONY: bench
 bench: ## benchmarks of the parts, and of the whole path beside a bare HTTP client
