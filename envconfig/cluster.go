@@ -62,6 +62,12 @@ func (p *parser) cluster() *cluster {
 		return &cluster{name: wanted, variable: "KAFKA_BOOTSTRAP_SERVERS", brokers: split(p.vars.KafkaBootstrap)}
 	}
 	if !p.clusterForms() {
+		if p.cfg.Function.Enabled {
+			if p.set("DEAD_LETTER_TOPIC") {
+				p.fail("KAFKA_BOOTSTRAP_SERVERS", "is not set and no other form names a Kafka cluster, which DEAD_LETTER_TOPIC needs; want brokers, like localhost:9092, or KAFKA_CLUSTERS")
+			}
+			return nil // the event source mapping reads
+		}
 		p.fail("KAFKA_BOOTSTRAP_SERVERS", "is not set and no other form names a Kafka cluster; want brokers, like localhost:9092, or KAFKA_CLUSTERS")
 		return nil
 	}

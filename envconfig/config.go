@@ -11,6 +11,7 @@ type Config struct {
 	DeadLetter   DeadLetter
 	Run          Run
 	Tracing      Tracing
+	Function     Function
 	// Notes are things worth one log line at start: options without effect, harmless oddities.
 	Notes []Note
 }
@@ -216,6 +217,13 @@ type EndAt struct {
 	Kind string        // latest, time, age; empty: never
 	Time time.Time     // Kind time
 	Age  time.Duration // Kind age: how far back, positive
+}
+
+// Function is what holds for a Lambda function alone. There MaxInFlight, ParkedMax, StartAt, CommitInterval and AdminAddr have no meaning, and
+// Kafka may have no brokers.
+type Function struct {
+	Enabled      bool // we run as one: AWS_LAMBDA_RUNTIME_API is set
+	PartialBatch bool // answer batchItemFailures in place of failing the invocation
 }
 
 // Run is position, life cycle and operation.

@@ -73,7 +73,7 @@ func (p *parser) suggestion() string {
 func (p *parser) together() {
 	c := &p.cfg
 	p.ending()
-	if c.Handler.Timeout > c.Run.DrainBudget() && !p.broken["HANDLER_TIMEOUT"] && !p.broken["SHUTDOWN_TIMEOUT"] {
+	if !c.Function.Enabled && c.Handler.Timeout > c.Run.DrainBudget() && !p.broken["HANDLER_TIMEOUT"] && !p.broken["SHUTDOWN_TIMEOUT"] {
 		p.note(slog.LevelInfo, "HANDLER_TIMEOUT", "%s is above what SHUTDOWN_TIMEOUT, which is %s, leaves to attempts, %s: a stop may cut them, exit 4, and they are made again",
 			c.Handler.Timeout, c.Run.ShutdownTimeout, c.Run.DrainBudget())
 	}

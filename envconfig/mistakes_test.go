@@ -9,7 +9,6 @@ import (
 func TestEveryMistakeIsToldInFull(t *testing.T) {
 	const (
 		wantSink  = "want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function"
-		notYet    = "is not built yet in this version; leave it out"
 		wantPlain = "want a duration above zero, like 500ms, 20s or 1m30s"
 		wantWhole = "want a whole number from 1 to 2147483647"
 		service   = "SUBSCRIPTION_SINK=service://Billing/charge"
@@ -161,7 +160,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"no switch", []string{"METRICS_EMF=yes"}, `METRICS_EMF: "yes" is not valid; want true or false`},
 		{"a namespace of AWS", []string{"METRICS_EMF=true", "METRICS_EMF_NAMESPACE=AWS/ECS"}, `METRICS_EMF_NAMESPACE: "AWS/ECS" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
 		{"a namespace with spaces", []string{"METRICS_EMF_NAMESPACE=my orders"}, `METRICS_EMF_NAMESPACE: "my orders" is not valid; want 1 to 255 of the characters A-Z a-z 0-9 . _ - / # :, not beginning with a colon or with AWS/`},
-		// What comes later.
+		// Authentication.
 		{"no kind of authentication", []string{"HANDLER_AUTH=oauth2"}, `HANDLER_AUTH: "oauth2" is not valid; want none, bearer, basic, signature, google-id-token or sigv4`},
 		{"authentication without its variables", []string{"HANDLER_AUTH=basic", "DEAD_LETTER_URL=http://h", "DEAD_LETTER_AUTH=signature"}, "DEAD_LETTER_SIGNATURE_SECRETS: is not set, but DEAD_LETTER_AUTH is signature; want it\nHANDLER_BASIC_PASSWORD: is not set, but HANDLER_AUTH is basic; want it\nHANDLER_BASIC_USERNAME: is not set, but HANDLER_AUTH is basic; want it"},
 		{"variables of another authentication", []string{"HANDLER_BEARER_TOKEN=s3cret", "DEAD_LETTER_GOOGLE_AUDIENCE=a"}, "DEAD_LETTER_GOOGLE_AUDIENCE: is set, but DEAD_LETTER_AUTH is none; want DEAD_LETTER_AUTH=google-id-token, or leave it out\nHANDLER_BEARER_TOKEN: is set, but HANDLER_AUTH is none; want HANDLER_AUTH=bearer, or leave it out"},
@@ -174,7 +173,6 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"a header of the authentication", []string{"HANDLER_AUTH=bearer", "HANDLER_BEARER_TOKEN=t", "HANDLER_HEADERS=Authorization: s3cret"}, "HANDLER_HEADERS: entry 1 sets authorization, which HANDLER_AUTH=bearer sets itself; leave it out"},
 		{"a header of the signature", []string{"HANDLER_AUTH=signature", "HANDLER_SIGNATURE_SECRETS=MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "HANDLER_HEADERS=Webhook-Id: 1"}, "HANDLER_HEADERS: entry 1 sets webhook-id, which HANDLER_AUTH=signature sets itself; leave it out"},
 		{"a token's file", []string{"HANDLER_BEARER_TOKEN_FILE=/x"}, "HANDLER_BEARER_TOKEN_FILE: the file cannot be read (no such file or directory); want the path of a readable file"},
-		{"functions", []string{"LAMBDA_PARTIAL_BATCH=true", "AWS_LAMBDA_RUNTIME_API=x"}, "AWS_LAMBDA_RUNTIME_API: running as a Lambda function is not built yet in this version; want a container that keeps running\nLAMBDA_PARTIAL_BATCH: true is not built yet in this version; want false"},
 		// Files.
 		{"value and file", []string{"HANDLER_HEADERS=a: b", "HANDLER_HEADERS_FILE=/x"}, "HANDLER_HEADERS_FILE: is set beside HANDLER_HEADERS; want the value or the file, not both"},
 		{"option and file", []string{"KAFKA_OPTION_SASL_PASSWORD=a", "KAFKA_OPTION_SASL_PASSWORD_FILE=/x"}, "KAFKA_OPTION_SASL_PASSWORD_FILE: is set beside KAFKA_OPTION_SASL_PASSWORD; want the value or the file, not both"},

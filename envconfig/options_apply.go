@@ -169,6 +169,9 @@ func (a *applied) one(o *option, s setting) {
 		return
 	}
 	standard := o.isDefault(v)
+	if p.cfg.Function.Enabled && o.Class == apply && !standard && o.Name != "group.id" && slices.Contains(consumerOptions, o) {
+		p.note(slog.LevelInfo, s.variable, "%s has no effect in a Lambda function: the event source mapping reads", s.of())
+	}
 	switch {
 	case o.apply != nil:
 		o.apply(a, v)

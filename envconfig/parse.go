@@ -96,10 +96,6 @@ func (p *parser) readTwins() {
 		if f.Tag.Get("file") == "" || f.Tag.Get("pattern") != "" {
 			return
 		}
-		if later := f.Tag.Get("later"); later == "*" && p.set(name+"_FILE") {
-			p.fail(name+"_FILE", notBuilt, "")
-			return
-		}
 		p.readTwin(name)
 	})
 }
@@ -128,9 +124,6 @@ func (p *parser) readTwin(name string) bool {
 	return true
 }
 
-// notBuilt words the refusal of what a later version will do; its argument is the rest of the sentence.
-const notBuilt = "is not built yet in this version%s; leave it out"
-
 // readVariables fills the struct and checks the words of every variable that takes words.
 func (p *parser) readVariables() {
 	err := env.ParseWithOptions(&p.vars, env.Options{Environment: p.env})
@@ -144,17 +137,11 @@ func (p *parser) readVariables() {
 		}
 	}
 	fields(func(f reflect.StructField, name string) {
-		value, later := p.env[name], f.Tag.Get("later")
+		value := p.env[name]
 		if value == "" || p.broken[name] {
 			return
 		}
-		words := split(f.Tag.Get("values"))
-		switch {
-		case later == "*":
-			p.fail(name, notBuilt, "")
-		case slices.Contains(split(later), value):
-			p.fail(name, "%s is not built yet in this version; want %s", value, oneOf(words))
-		case len(words) > 0 && !slices.Contains(words, value):
+		if words := split(f.Tag.Get("values")); len(words) > 0 && !slices.Contains(words, value) {
 			p.fail(name, "%s is not valid; want %s", quote(value), oneOf(words))
 		}
 	})
@@ -181,9 +168,7 @@ func oneOf(words []string) string {
 
 // platform looks at what the place we run at has set.
 func (p *parser) platform() {
-	if p.set("AWS_LAMBDA_RUNTIME_API") {
-		p.fail("AWS_LAMBDA_RUNTIME_API", "running as a Lambda function is not built yet in this version; want a container that keeps running")
-	}
+	p.function()
 	if p.set("SHUTDOWN_TIMEOUT") {
 		return
 	}

@@ -51,6 +51,7 @@ func (c *Config) Redacted() []Setting {
 		Setting{"HANDLER_DONE_STATUSES", shownStatuses(h.DoneStatuses)},
 		Setting{"HANDLER_RETRY_STATUSES", shownStatuses(h.RetryStatuses)},
 		Setting{"HANDLER_FAIL_STATUSES", shownStatuses(h.FailStatuses)},
+		Setting{"LAMBDA_PARTIAL_BATCH", strconv.FormatBool(c.Function.PartialBatch)},
 		Setting{"ORDERING", orWord(d.Ordering, "", "by the handler's type")},
 		Setting{"CONCURRENCY", strconv.Itoa(d.Concurrency)},
 		Setting{"MAX_IN_FLIGHT", strconv.Itoa(d.MaxInFlight)},
@@ -83,7 +84,11 @@ func (c *Config) Redacted() []Setting {
 		Setting{"LOG_LEVEL", r.LogLevel},
 		Setting{"LOG_FORMAT", orWord(r.LogFormat, "", "json, text on a terminal")},
 	)
-	return append(list, c.Tracing.redacted()...)
+	list = append(list, c.Tracing.redacted()...)
+	if c.Function.Enabled {
+		return slices.DeleteFunc(list, func(s Setting) bool { return meaningless(s.Name) != "" })
+	}
+	return list
 }
 
 func (t *Tracing) redacted() []Setting {

@@ -3,7 +3,6 @@ package envconfig
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,7 +10,7 @@ import (
 // entry is one variable as the reference shows it.
 type entry struct {
 	name, group, standard, meaning string
-	words, later                   []string
+	words                          []string
 	file                           bool
 }
 
@@ -23,7 +22,7 @@ func entries() []entry {
 			group = g
 		}
 		e := entry{
-			name: name, group: group, meaning: f.Tag.Get("desc"), words: split(f.Tag.Get("values")), later: split(f.Tag.Get("later")),
+			name: name, group: group, meaning: f.Tag.Get("desc"), words: split(f.Tag.Get("values")),
 			file: f.Tag.Get("file") != "", standard: f.Tag.Get("default"),
 		}
 		if e.standard == "" {
@@ -32,12 +31,6 @@ func entries() []entry {
 		list = append(list, e)
 	})
 	return list
-}
-
-// built says whether this version does anything with the variable.
-func (e entry) built() bool {
-	onlyOff := len(e.words) == 1 && (e.words[0] == "none" || e.words[0] == "false")
-	return !slices.Contains(e.later, "*") && !onlyOff
 }
 
 // names gives the twin too.
@@ -69,9 +62,6 @@ func Reference() string {
 	b.WriteString(referenceHead)
 	group := ""
 	for _, e := range entries() {
-		if !e.built() {
-			continue
-		}
 		if e.group != group {
 			group = e.group
 			fmt.Fprintf(&b, "\n## %s\n\n| Variable | Default | Meaning |\n|---|---|---|\n", group)
@@ -81,17 +71,6 @@ func Reference() string {
 			meaning += ". One of `" + strings.Join(e.words, "`, `") + "`"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", e.names(), markdown.Replace(e.standard), meaning)
-	}
-	b.WriteString("\n## Not built yet\n\nKnown, and refused by this version:\n\n| Variable | Values | Meaning |\n|---|---|---|\n")
-	for _, e := range entries() {
-		if len(e.later) == 0 {
-			continue
-		}
-		values := "any"
-		if !slices.Contains(e.later, "*") {
-			values = "`" + strings.Join(e.later, "`, `") + "`"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", e.names(), values, markdown.Replace(e.meaning))
 	}
 	b.WriteString(optionsHead)
 	for _, o := range options {
@@ -168,9 +147,6 @@ func HelpText() string {
 	var b strings.Builder
 	group := ""
 	for _, e := range entries() {
-		if !e.built() {
-			continue
-		}
 		if e.group != group {
 			if group != "" {
 				b.WriteByte('\n')

@@ -6,7 +6,6 @@ package envconfig
 //	desc     what the variable means, in Markdown
 //	default  the default as the reference words it, where envDefault does not say it
 //	values   the words allowed, comma separated
-//	later    the words known but not built yet; * for every value
 //	file     true: the twin <NAME>_FILE may hold the value
 //	pattern  the name as documented, for a family of variables (env is "-")
 //
@@ -54,7 +53,7 @@ type variables struct {
 	DoneStatuses        string      `env:"HANDLER_DONE_STATUSES" desc:"further statuses that count as done, comma list, 5xx allowed"`
 	RetryStatuses       string      `env:"HANDLER_RETRY_STATUSES" desc:"further statuses that are tried again"`
 	FailStatuses        string      `env:"HANDLER_FAIL_STATUSES" desc:"further statuses that fail the record"`
-	LambdaPartialBatch  string      `env:"LAMBDA_PARTIAL_BATCH" values:"false" later:"true" default:"false" desc:"as a Lambda function: answer batchItemFailures"`
+	LambdaPartialBatch  toggle      `env:"LAMBDA_PARTIAL_BATCH" envDefault:"false" desc:"as a Lambda function: true answers batchItemFailures, in place of failing the invocation for one unsettled record. Only where the event source mapping has ReportBatchItemFailures: any other takes such an answer for success, and the records are lost"`
 	Ordering            string      `group:"Order, limits, retries, failure" env:"ORDERING" values:"key,partition,none" default:"key; none for service and the shared types" desc:"what is delivered one at a time: the records of a key, of a partition, or nothing"`
 	Concurrency         count       `env:"CONCURRENCY" envDefault:"64" desc:"attempts running at once; second and later ones use at most a quarter while first ones wait"`
 	MaxInFlight         count       `env:"MAX_IN_FLIGHT" envDefault:"10000" desc:"records taken in and not settled"`
@@ -87,7 +86,7 @@ type variables struct {
 	ShutdownTimeout     duration    `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" default:"25s; 8s on Cloud Run" desc:"the time to drain after SIGTERM"`
 	Paused              toggle      `env:"PAUSED" envDefault:"false" desc:"true: join the group and read nothing"`
 	AdminAddr           string      `env:"ADMIN_ADDR" envDefault:":9464" desc:"address of /live, /ready, /startup, /metrics and /subscription; off for none"`
-	MetricsEMF          toggle      `env:"METRICS_EMF" envDefault:"false" desc:"true: CloudWatch embedded metric format on standard output, one document a minute"`
+	MetricsEMF          toggle      `env:"METRICS_EMF" envDefault:"false" desc:"true: CloudWatch embedded metric format on standard output, one document a minute; as a Lambda function, one after each invocation"`
 	MetricsEMFNamespace string      `env:"METRICS_EMF_NAMESPACE" envDefault:"KafkaSidecar" desc:"CloudWatch namespace of these metrics"`
 	LogLevel            string      `env:"LOG_LEVEL" values:"debug,info,warn,error" envDefault:"info" desc:"the least level that is logged"`
 	LogFormat           string      `env:"LOG_FORMAT" values:"json,text" default:"json; text on a terminal" desc:"form of a log line"`

@@ -39,7 +39,7 @@ func (f *flow) Open(p intake.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.close(p.ID, errLost)
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(f.cfg.parent)
 	account := ledger.New(p.Log, p.Start, p.Restored)
 	account.StartsUnder(p.Epoch)
 	f.parts[p.ID] = &partition{

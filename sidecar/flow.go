@@ -18,18 +18,17 @@ import (
 // Readers put records in (intake.go), workers take attempts out and bring outcomes back (worker.go), the committer takes commits.
 // Nothing under the mutex blocks or does I/O, so that 64 workers share it at a cost of well under a microsecond a record.
 type flow struct {
+	*common
 	cfg     flowConfig
 	metrics *metrics.Metrics
 	log     *slog.Logger
+	until   time.Time // when attempts end for good, zero for never
 
-	mu       sync.Mutex
 	ready    *sync.Cond // idle workers wait here
 	idle     int        // how many do
 	waiters  int        // readers that wait for room
 	lanes    *lanes.Lanes
 	parts    map[int32]*partition
-	breaker  breaker
-	limiter  *rate.Limiter
 	stopping bool      // the process drains for good
 	stopped  bool      // workers end
 	wakeAt   time.Time // when the clock is to wake a worker, zero for never
@@ -53,8 +52,26 @@ type flow struct {
 	nearEnd   chan struct{}    // capacity 1: a partition may have come to its end
 }
 
+// common is what the flows of one process share. A container has one flow; a Lambda function has one for each invocation, and what one of
+// them learns of the handler holds for all. One mutex for all of them is enough, since nobody holds it for long.
+type common struct {
+	mu      sync.Mutex
+	breaker breaker
+	limiter *rate.Limiter
+}
+
+func newCommon(p *policy, attemptsPerSecond float64) *common {
+	c := &common{breaker: breaker{limit: p.failureLimit, interval: p.maxInterval}}
+	if attemptsPerSecond > 0 {
+		c.limiter = rate.NewLimiter(rate.Limit(attemptsPerSecond), max(1, int(attemptsPerSecond/10)))
+	}
+	return c
+}
+
 // flowConfig is what the flow needs of the configuration.
 type flowConfig struct {
+	common        *common         // nil: shared with nobody
+	parent        context.Context // of every attempt; with a deadline the flow ends at it, or before, once nothing can begin until then. nil: none
 	ordering      lanes.Ordering
 	nullKeyIsLane bool // a record with a null key is a lane of its own; else it is in the lane of the empty key
 	limits        lanes.Limits
@@ -150,19 +167,22 @@ func (j *job) undo() {
 }
 
 func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
+	if cfg.common == nil {
+		cfg.common = newCommon(&cfg.policy, cfg.rate)
+	}
+	if cfg.parent == nil {
+		cfg.parent = context.Background()
+	}
 	f := &flow{
-		cfg: cfg, metrics: m, log: log,
+		common: cfg.common, cfg: cfg, metrics: m, log: log,
 		lanes: lanes.New(cfg.ordering, cfg.nullKeyIsLane, cfg.limits), parts: map[int32]*partition{},
-		breaker: breaker{limit: cfg.policy.failureLimit, interval: cfg.policy.maxInterval},
-		poke:    make(chan struct{}, 1), commitDue: make(chan struct{}, 1), stop: make(chan stopRequest, 1),
+		poke: make(chan struct{}, 1), commitDue: make(chan struct{}, 1), stop: make(chan stopRequest, 1),
 		nearEnd: make(chan struct{}, 1), tally: map[string]int64{},
 		beat: time.Now(),
 	}
 	f.usage.at = f.beat
 	f.ready = sync.NewCond(&f.mu)
-	if cfg.rate > 0 {
-		f.limiter = rate.NewLimiter(rate.Limit(cfg.rate), max(1, int(cfg.rate/10)))
-	}
+	f.until, _ = cfg.parent.Deadline()
 	return f
 }
 
@@ -173,9 +193,15 @@ func (f *flow) next() *lanes.Item {
 	for !f.stopped {
 		now := time.Now()
 		f.measure(now)
-		if it := f.pick(now); it != nil {
+		it, soonest := f.pick(now)
+		if it != nil {
 			f.passOn(now)
 			return it
+		}
+		if f.isOver(soonest) {
+			f.stopped = true
+			f.ready.Broadcast()
+			return nil
 		}
 		f.idle++
 		f.ready.Wait()
@@ -197,36 +223,36 @@ func (f *flow) passOn(now time.Time) {
 	}
 }
 
-// pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one.
-func (f *flow) pick(now time.Time) *lanes.Item {
+// isOver says whether a flow with an end has nothing left to do before it: nothing runs, and what waits could begin at the end at the soonest.
+func (f *flow) isOver(soonest time.Time) bool {
+	return !f.until.IsZero() && f.lanes.RunningTotal() == 0 && (soonest.IsZero() || !soonest.Before(f.until))
+}
+
+// pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one and says when that is, zero for not by itself.
+func (f *flow) pick(now time.Time) (it *lanes.Item, soonest time.Time) {
 	if !f.heldAt.IsZero() {
-		return nil // whoever holds wakes everybody when it lets go
+		return nil, time.Time{} // whoever holds wakes everybody when it lets go
 	}
 	if !f.cfg.mayStart(now) {
-		f.scheduleNext(now.Add(leasePoll))
-		return nil
+		return nil, f.scheduleNext(now.Add(leasePoll))
 	}
 	if at, wait := f.breaker.holds(now); wait {
-		f.scheduleNext(at)
-		return nil
+		return nil, f.scheduleNext(at)
 	}
 	if f.limiter != nil {
 		if tokens := f.limiter.TokensAt(now); tokens < 1 {
-			f.scheduleNext(now.Add(time.Duration((1 - tokens) / f.cfg.rate * float64(time.Second))))
-			return nil
+			return nil, f.scheduleNext(now.Add(time.Duration((1 - tokens) / f.cfg.rate * float64(time.Second))))
 		}
 	}
-	it := f.choose(now)
-	if it == nil {
-		f.scheduleNext(now)
-		return nil
+	if it = f.choose(now); it == nil {
+		return nil, f.scheduleNext(now)
 	}
 	if f.limiter != nil {
 		f.limiter.AllowN(now, 1)
 	}
 	f.breaker.begin()
 	it.Note.(*job).begin(now)
-	return it
+	return it, time.Time{}
 }
 
 // choose takes what is served next. A probe asks about a record that was never tried as long as there is one: records that have failed
@@ -258,12 +284,16 @@ func (f *flow) schedule(at time.Time) {
 
 // scheduleNext arranges a wake for when something can begin, but not before the given time. Without anything that will be due by itself there is
 // nothing to arrange: what comes next is admitted or ends, and that wakes a worker.
-func (f *flow) scheduleNext(notBefore time.Time) {
+func (f *flow) scheduleNext(notBefore time.Time) (at time.Time) {
 	if f.lanes.Ready(notBefore) {
-		f.schedule(notBefore)
-	} else if at, ok := f.lanes.Wake(); ok {
-		f.schedule(at)
+		at = notBefore
+	} else if due, ok := f.lanes.Wake(); ok {
+		at = due
+	} else {
+		return time.Time{}
 	}
+	f.schedule(at)
+	return at
 }
 
 // clockTurn is how often the clock turns when there is nothing to wake for; liveness watches it.

@@ -180,17 +180,17 @@ func (w *waitingPages) Subscription() admin.Subscription {
 }
 
 // watched is what workers call: the invoker itself, or, where Restate told the handler's type, one that asks again.
-func (s *Sidecar) watched() (invoker, error) {
-	if s.cfg.Handler.AdminURL == "" {
-		return s.invoker, nil
+func watched(cfg *envconfig.Config, next *invoke.Invoker, log *slog.Logger, changed chan<- error) (invoker, error) {
+	if cfg.Handler.AdminURL == "" {
+		return next, nil
 	}
-	ask, err := newAsker(s.cfg)
+	ask, err := newAsker(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &registration{next: s.invoker, ask: ask, kind: s.cfg.Handler.Type, log: s.log, changed: func(err error) {
+	return &registration{next: next, ask: ask, kind: cfg.Handler.Type, log: log, changed: func(err error) {
 		select {
-		case s.changed <- err:
+		case changed <- err:
 		default: // the first one ends the run
 		}
 	}}, nil

@@ -30,40 +30,58 @@ func Probe(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	}
 	var found strings.Builder
 	fmt.Fprintf(&found, ", topic %q has %d partitions", topic.Name, len(topic.Partitions))
+	if !cfg.Function.Enabled { // there the event source mapping keeps the position
+		if err := probePosition(ctx, cfg, c, topic, &found); err != nil {
+			return "", err
+		}
+	}
+	if err := probeDeadLetters(ctx, cfg, c, &found); err != nil {
+		return "", err
+	}
+	return found.String(), nil
+}
+
+// probePosition says where a run would begin.
+func probePosition(ctx context.Context, cfg *envconfig.Config, c *cluster.Cluster, topic cluster.Topic, found *strings.Builder) error {
 	in := intake.New(intakeConfig(cfg, c, slog.New(slog.DiscardHandler)), nil)
 	has, err := in.HasCommits(ctx, topic)
 	switch {
 	case err != nil:
-		return "", err
+		return err
 	case has:
-		fmt.Fprintf(&found, "; group %q has committed offsets and resumes there", cfg.Kafka.GroupID)
+		fmt.Fprintf(found, "; group %q has committed offsets and resumes there", cfg.Kafka.GroupID)
 	default:
 		at := StartAt(cfg.Run.StartAt, time.Now())
 		unread, err := intake.Unread(ctx, c, topic, at, cfg.Kafka.ReadCommitted)
 		if err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(&found, "; group %q is new and starts at %s: %d existing records will not be read", cfg.Kafka.GroupID, at, unread)
+		fmt.Fprintf(found, "; group %q is new and starts at %s: %d existing records will not be read", cfg.Kafka.GroupID, at, unread)
 	}
 	if end := EndAt(cfg.Run.EndAt, time.Now()); end.IsSet() {
 		ends, err := intake.ResolveEnds(ctx, c, topic, end, cfg.Kafka.ReadCommitted)
 		if err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(&found, "; END_AT %s ends before %s", end, shownEnds(ends))
+		fmt.Fprintf(found, "; END_AT %s ends before %s", end, shownEnds(ends))
 	}
+	return nil
+}
+
+// probeDeadLetters says whether the dead-letter topic could be written.
+func probeDeadLetters(ctx context.Context, cfg *envconfig.Config, c *cluster.Cluster, found *strings.Builder) error {
 	target, err := deadLetterTarget(cfg, c, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return "", err
+		return err
 	}
 	if target != nil && cfg.DeadLetter.Topic != "" {
 		defer target.Close()
 		if err := target.Check(ctx); err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(&found, "; dead-letter topic %q can be written", cfg.DeadLetter.Topic)
+		fmt.Fprintf(found, "; dead-letter topic %q can be written", cfg.DeadLetter.Topic)
 	}
-	return found.String(), nil
+	return nil
 }
 
 // maxEndsShown bounds how many partitions are listed with their end.

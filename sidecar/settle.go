@@ -29,6 +29,7 @@ const (
 	actDeadLetter               // it failed: written to the dead-letter target, then settled
 	actDrop                     // it failed: settled by the user's rule
 	actStop                     // it failed: the sidecar stops
+	actHold                     // it failed: left unsettled for as long as the flow lasts
 )
 
 // decision is what an outcome leads to.
@@ -163,8 +164,8 @@ func (b *breaker) gaveUp() bool { return b.isOpen && b.asked > 0 }
 // release ends a probe that told nothing of the handler, so that another may begin at once.
 func (b *breaker) release() { b.probing = false }
 
-// farAway is longer than any wait of ours: a probe that runs is waited for, its end wakes the workers.
-const farAway = time.Hour
+// probePoll is how soon a probe that runs is looked at again. Its end wakes the workers of its own flow; those of others find out so.
+const probePoll = time.Second
 
 // holds says that no attempt may begin before at.
 func (b *breaker) holds(now time.Time) (at time.Time, hold bool) {
@@ -172,7 +173,8 @@ func (b *breaker) holds(now time.Time) (at time.Time, hold bool) {
 	case !b.isOpen:
 		return time.Time{}, false
 	case b.probing:
-		return now.Add(farAway), true
+		return now.Add(probePoll), true
 	}
-	return b.probeAt, now.Before(b.probeAt)
+	// By the wall clock too: the monotonic one stands still while a Lambda function is frozen, which may be most of the time.
+	return b.probeAt, now.Before(b.probeAt) && now.Round(0).Before(b.probeAt.Round(0))
 }

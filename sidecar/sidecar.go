@@ -15,13 +15,8 @@ import (
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/auth"
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/cluster"
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/deadletter"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/intake"
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/invoke"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/metrics"
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/trace"
 )
 
 // Errors with which Run ends when it was not simply told to stop. The command maps them to exit codes.
@@ -34,57 +29,26 @@ var (
 
 // Sidecar is one subscription at work.
 type Sidecar struct {
-	cfg      *envconfig.Config
-	log      *slog.Logger
-	metrics  *metrics.Metrics
-	cluster  *cluster.Cluster
-	auth     auth.Auth
-	invoker  *invoke.Invoker
-	attempts invoker           // the invoker, or what asks Restate again about its answers
-	target   deadletter.Target // nil: no dead letters
-	flow     *flow
-	intake   *intake.Intake
-	tracing  *trace.Tracing // nil: no spans
-	emf      *metrics.EMF   // nil: METRICS_EMF is off
+	outlets
+	cfg     *envconfig.Config
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	flow    *flow
+	intake  *intake.Intake
+	emf     *metrics.EMF // nil: METRICS_EMF is off
 
 	draining atomic.Bool
 	stopping atomic.Pointer[time.Time] // when the drain began
-	changed  chan error                // capacity 1: the handler is not what it was at start
 	ended    chan error                // capacity 1: END_AT is reached
 }
 
 // New prepares everything that needs no connection. The handler's type must be known: see ResolveHandler. Its errors are mistakes of configuration that only the files or the system could
 // show, such as an unreadable certificate.
-func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, err error) {
-	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), changed: make(chan error, 1), ended: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			s.closeTracing() // the one part that runs already
-		}
-	}()
-	if s.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
-		return nil, err
-	}
+func New(cfg *envconfig.Config, log *slog.Logger, version string) (*Sidecar, error) {
+	s := &Sidecar{cfg: cfg, log: log, metrics: newMetrics(version), ended: make(chan error, 1)}
 	mayStart := func(now time.Time) bool { return s.intake.MayStart(now) }
-	attempts := invokeConfig(cfg, s.metrics.SkippedHeader)
-	attempts.MaySend = mayStart
-	if s.tracing, err = newTracing(cfg, version, s.metrics.DroppedSpans, log); err != nil {
-		return nil, err
-	}
-	if s.tracing != nil {
-		attempts.Tracer = s.tracing
-	}
-	if s.auth, err = newHandlerAuth(cfg, log); err != nil {
-		return nil, err
-	}
-	attempts.Auth = signer(s.auth)
-	if s.invoker, err = invoke.New(attempts); err != nil {
-		return nil, err
-	}
-	if s.attempts, err = s.watched(); err != nil {
-		return nil, err
-	}
-	if s.target, err = deadLetterTarget(cfg, s.cluster, log); err != nil {
+	var err error
+	if s.outlets, err = newOutlets(cfg, log, version, s.metrics, mayStart); err != nil {
 		return nil, err
 	}
 	fc := flowSettings(cfg)
@@ -104,16 +68,22 @@ func New(cfg *envconfig.Config, log *slog.Logger, version string) (_ *Sidecar, e
 
 // WriteEMF makes Run write METRICS_EMF's documents to w, where they are asked for. It must be called before Run.
 func (s *Sidecar) WriteEMF(w io.Writer) {
-	if name := s.cfg.Run.EMFNamespace; name != "" {
-		s.emf = metrics.NewEMF(w, name, s.cfg.Subscription.ID, s.metrics, s.log)
+	s.emf = newEMF(w, s.cfg, s.metrics, s.log)
+}
+
+// newEMF writes METRICS_EMF's documents; nil where they are not asked for.
+func newEMF(w io.Writer, cfg *envconfig.Config, m *metrics.Metrics, log *slog.Logger) *metrics.EMF {
+	if cfg.Run.EMFNamespace == "" {
+		return nil
 	}
+	return metrics.NewEMF(w, cfg.Run.EMFNamespace, cfg.Subscription.ID, m, log)
 }
 
 // Run consumes until ctx is done, or to END_AT, then drains, commits and leaves the group. It returns nil after a clean drain, ErrStopped or
 // ErrDrainBudget where they apply, ErrParked or ErrUnfinished where END_AT was set and not all before it is settled, and otherwise what made it
 // impossible to go on.
 func (s *Sidecar) Run(ctx context.Context) error {
-	defer s.close()
+	defer func() { s.close(s.flushTime()) }()
 	stopAdmin, err := serveAdmin(ctx, s.cfg.Run.AdminAddr, s, s.metrics, s.log)
 	if err != nil {
 		return err
@@ -141,7 +111,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if s.emf != nil {
 		helpers.Go(func() { s.emf.Run(clock) }) // ends after the workers and the last commit, so that its last document has all of them
 	}
-	w := &worker{flow: s.flow, invoke: s.attempts, target: s.target, letter: letterFacts{s.cfg.Subscription.Topic, s.cfg.Subscription.ID}}
+	w := s.worker(s.flow, s.cfg)
 	for range s.cfg.Delivery.Concurrency {
 		workers.Go(w.run)
 	}
@@ -218,27 +188,6 @@ func serveAdmin(ctx context.Context, addr string, pages admin.Source, m *metrics
 		}
 	}()
 	return func() { srv.Close(); <-done }, nil
-}
-
-// ready says what else must be there before the group is joined.
-func (s *Sidecar) ready(ctx context.Context) error {
-	if err := s.auth.Check(ctx); err != nil {
-		return fmt.Errorf("authenticate to the handler: %w", err)
-	}
-	if s.target != nil {
-		return s.target.Check(ctx)
-	}
-	return nil
-}
-
-func (s *Sidecar) close() {
-	s.auth.Close()
-	s.closeTracing()
-	if s.target != nil {
-		s.target.Close()
-	}
-	s.invoker.Close()
-	s.cluster.Close()
 }
 
 // cutAttempts is how many attempts drains have cancelled at the end of their budget.

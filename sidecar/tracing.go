@@ -43,20 +43,24 @@ func newTracing(cfg *envconfig.Config, version string, dropped func(int), log *s
 }
 
 const (
-	flushReserve = 500 * time.Millisecond // of SHUTDOWN_TIMEOUT, for what comes after the spans
-	flushTimeout = 2 * time.Second        // a collector that is down shall not hold up a deploy
+	flushReserve = 500 * time.Millisecond // of SHUTDOWN_TIMEOUT, or of an invocation, for what comes after the spans
+	flushTimeout = 2 * time.Second        // a collector that is down shall not hold up a deploy, nor an invocation
 )
 
-// closeTracing exports what waits, in what the drain and the last commit have left of SHUTDOWN_TIMEOUT.
-func (s *Sidecar) closeTracing() {
-	if s.tracing == nil {
+// flushTime is what the drain and the last commit have left of SHUTDOWN_TIMEOUT to the spans.
+func (s *Sidecar) flushTime() time.Duration {
+	if since := s.stopping.Load(); since != nil {
+		return min(flushTimeout, s.cfg.Run.ShutdownTimeout-time.Since(*since)-flushReserve)
+	}
+	return flushTimeout
+}
+
+// closeTracing exports what waits, in the time given.
+func (o *outlets) closeTracing(within time.Duration) {
+	if o.tracing == nil {
 		return
 	}
-	left := flushTimeout
-	if since := s.stopping.Load(); since != nil {
-		left = min(left, s.cfg.Run.ShutdownTimeout-time.Since(*since)-flushReserve)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), left)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	s.tracing.Close(ctx)
+	o.tracing.Close(ctx)
 }

@@ -133,6 +133,11 @@ func (f *flow) failed(it *lanes.Item, res invoke.Result, d decision, now time.Ti
 		f.cutShort(it) // the partition is no longer ours: whoever has it now decides
 		return false
 	}
+	if d.action == actHold {
+		f.log.Warn("record failed: it stays unsettled, and so do those behind it", append(f.where(it), slog.String("reason", d.reason), slog.Int("status", res.Status), slog.Int("attempts", j.requests))...)
+		f.retry(it, now, f.until.Sub(now), res)
+		return false
+	}
 	if d.action == actPark {
 		f.log.Warn("record failed: its key is parked and tried again", append(f.where(it), slog.String("reason", d.reason), slog.Int("status", res.Status), slog.Int("attempts", j.requests))...)
 		f.retry(it, now, d.wait, res)

@@ -42,7 +42,7 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	if cfg.Handler.Type == envconfig.TypeAuto {
 		_ = typed.ResolveType("service") // fits every ORDERING
 	}
-	if _, err := sidecar.New(&typed, slog.New(slog.DiscardHandler), buildVersion()); err != nil {
+	if err := prepare(&typed); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig
 	}
@@ -62,7 +62,9 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 		}
 		fmt.Fprintf(stdout, "ok: %s%s\n", name, detail)
 	}
-	step("broker and topic", func(ctx context.Context) (string, error) { return sidecar.Probe(ctx, cfg) })
+	if len(cfg.Kafka.Brokers) > 0 { // a Lambda function needs none
+		step("broker and topic", func(ctx context.Context) (string, error) { return sidecar.Probe(ctx, cfg) })
+	}
 	step("handler", func(ctx context.Context) (string, error) { return reachHandler(ctx, cfg) })
 	if kinds := sidecar.AuthKinds(cfg); kinds != "" {
 		step("authentication", func(ctx context.Context) (string, error) { return " by " + kinds, sidecar.CheckAuth(ctx, cfg) })
@@ -78,6 +80,17 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 		})
 	}
 	return code
+}
+
+// prepare does what a run does before it connects.
+func prepare(cfg *envconfig.Config) error {
+	log := slog.New(slog.DiscardHandler)
+	if cfg.Function.Enabled {
+		_, err := sidecar.NewFunction(cfg, log, buildVersion(), 1)
+		return err
+	}
+	_, err := sidecar.New(cfg, log, buildVersion())
+	return err
 }
 
 // reachHandler resolves the handler's name, connects, and shakes hands where it is TLS. It sends no request: a handler may act on any.

@@ -131,6 +131,9 @@ func serve(environ []string, stdout, stderr io.Writer) int {
 	for _, n := range cfg.Notes {
 		log.Log(context.Background(), n.Level, "configuration note", slog.String("variable", n.Variable), slog.String("note", n.Text))
 	}
+	if cfg.Function.Enabled {
+		return serveLambda(cfg, log, stdout, stderr)
+	}
 	limitMemory(cfg, environ)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -144,11 +147,7 @@ func serve(environ []string, stdout, stderr io.Writer) int {
 	for stopping := false; ; {
 		select {
 		case err := <-ended:
-			if mistake := (mistakeError{}); errors.As(err, &mistake) {
-				fmt.Fprintln(stderr, mistake)
-				return exitConfig
-			}
-			return exitCode(err, log)
+			return exitCode(err, log, stderr)
 		case <-overdue:
 			log.Error("SHUTDOWN_TIMEOUT is over: stopping at once", slog.Duration("timeout", cfg.Run.ShutdownTimeout))
 			return exitDrain
@@ -169,13 +168,11 @@ type mistakeError struct{ error }
 
 // work is the engine from its start to its end.
 func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger, stdout io.Writer) error {
-	switch err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion()); {
+	switch err := resolve(ctx, cfg, log); {
 	case ctx.Err() != nil && cfg.Run.EndAt.Kind != "":
 		return sidecar.ErrUnfinished
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // told to stop before there was anything to drain: why it was not known yet does not matter
-	case errors.As(err, new(*envconfig.Errors)):
-		return mistakeError{err}
 	case err != nil:
 		return err
 	}
@@ -187,6 +184,15 @@ func work(ctx context.Context, cfg *envconfig.Config, log *slog.Logger, stdout i
 	return s.Run(ctx)
 }
 
+// resolve asks for the handler's type where it has to be asked for.
+func resolve(ctx context.Context, cfg *envconfig.Config, log *slog.Logger) error {
+	err := sidecar.ResolveHandler(ctx, cfg, log, buildVersion())
+	if errors.As(err, new(*envconfig.Errors)) {
+		return mistakeError{err}
+	}
+	return err
+}
+
 // limitMemory tells the garbage collector how much there is to be had beside the bounds of the configuration, unless GOMEMLIMIT does: it works harder
 // near the limit, instead of letting the heap grow to twice what is alive.
 func limitMemory(cfg *envconfig.Config, environ []string) {
@@ -196,9 +202,13 @@ func limitMemory(cfg *envconfig.Config, environ []string) {
 	}
 }
 
-// exitCode logs why the engine ended and maps it to a code.
-func exitCode(err error, log *slog.Logger) int {
+// exitCode says why the engine ended and maps it to a code.
+func exitCode(err error, log *slog.Logger, stderr io.Writer) int {
+	mistake := mistakeError{}
 	switch {
+	case errors.As(err, &mistake):
+		fmt.Fprintln(stderr, mistake)
+		return exitConfig
 	case err == nil:
 		log.Info("drained and stopped")
 		return exitOK

@@ -113,6 +113,11 @@ func origin(attributes map[string]string) *resource.Resource {
 	return resource.NewSchemaless(list...)
 }
 
+// Flush exports what waits, until ctx ends; of what is left then, the batch under way is dropped.
+func (t *Tracing) Flush(ctx context.Context) {
+	_ = t.provider.ForceFlush(ctx) // failed exports are counted
+}
+
 // Close exports what waits, until ctx ends; what is left then is dropped. Spans that end later are dropped without a word.
 func (t *Tracing) Close(ctx context.Context) {
 	// The SDK would leave its goroutine behind when ctx ends, up to the timeout of the export. Cut short, the exports fail at once.
