@@ -18,7 +18,7 @@ variable "subscription" {
     What is consumed and who is invoked:
     - `source`: `kafka://<cluster>/<topic>`.
     - `sink`: `service://<Service>/<handler>`, `http(s)://host/path` or `lambda://<function>`.
-    - `options`: librdkafka options. Secrets do not belong here: give them in `secrets`, as `KAFKA_OPTION_<NAME>`.
+    - `options`: librdkafka options. Secrets do not belong here; as `KAFKA_OPTION_<NAME>` they can be given by reference.
   EOT
   type = object({
     source  = string
@@ -38,13 +38,13 @@ variable "subscription" {
   }
 
   validation {
-    condition     = length([for o in keys(coalesce(var.subscription.options, {})) : o if can(regex("password|secret|\\.key\\.pem$", o))]) == 0
-    error_message = "subscription.options must hold no secret: it would stand in the state and in the environment. Give it in secrets, as KAFKA_OPTION_<NAME>."
+    condition     = length([for o in keys(coalesce(var.subscription.options, {})) : o if can(regex("password|secret|jaas|\\.key\\.pem$", o))]) == 0
+    error_message = "subscription.options must hold no secret: it would stand in the state and in the environment. Give it by reference, as KAFKA_OPTION_<NAME>."
   }
 }
 
 variable "bootstrap_servers" {
-  description = "Brokers of the cluster that `subscription.source` names, comma separated: KAFKA_BOOTSTRAP_SERVERS. Null where `env` or `secrets` give clusters in another form."
+  description = "Brokers of the cluster that `subscription.source` names, comma separated: KAFKA_BOOTSTRAP_SERVERS. Null where clusters are given in another form."
   type        = string
   default     = null
 
@@ -55,7 +55,7 @@ variable "bootstrap_servers" {
 }
 
 variable "handler" {
-  description = "The handler: HANDLER_<FIELD>. What is secret (headers, tokens, keys) belongs in `secrets`."
+  description = "The handler: HANDLER_<FIELD>. What is secret (headers, tokens, keys) is no field of it."
   type = object({
     url             = optional(string)
     protocol        = optional(string)
@@ -66,9 +66,14 @@ variable "handler" {
     forward_headers = optional(string)
     header_style    = optional(string)
     auth            = optional(string)
+    google_audience = optional(string)
+    sigv4_region    = optional(string)
+    sigv4_service   = optional(string)
     done_statuses   = optional(string)
     retry_statuses  = optional(string)
     fail_statuses   = optional(string)
+    tls_ca          = optional(string)
+    tls_cert        = optional(string)
     tls_server_name = optional(string)
   })
   default  = {}
@@ -137,11 +142,14 @@ variable "failure_limit" {
 }
 
 variable "dead_letter" {
-  description = "Where failed records go: DEAD_LETTER_TOPIC or DEAD_LETTER_URL."
+  description = "Where failed records go: DEAD_LETTER_TOPIC or DEAD_LETTER_URL, and DEAD_LETTER_<FIELD> for how a request to that URL proves who sent it."
   type = object({
-    topic = optional(string)
-    url   = optional(string)
-    auth  = optional(string)
+    topic           = optional(string)
+    url             = optional(string)
+    auth            = optional(string)
+    google_audience = optional(string)
+    sigv4_region    = optional(string)
+    sigv4_service   = optional(string)
   })
   default  = {}
   nullable = false
@@ -174,10 +182,20 @@ variable "env" {
     condition     = length(setintersection(keys(var.env), keys(local.rendered))) == 0
     error_message = "env sets what another input of the module sets: ${join(", ", setintersection(keys(var.env), keys(local.rendered)))}."
   }
+
+  validation {
+    condition = alltrue([
+      for name, value in var.env :
+      !can(regex("_(HEADERS|BEARER_TOKEN|BASIC_PASSWORD|SIGNATURE_SECRETS|TLS_KEY)$", name))
+      && !can(regex("^KAFKA_OPTION_.*(PASSWORD|SECRET|JAAS|KEY_PEM)", name))
+      && !(can(regex("^(KAFKA_CLUSTERS|RESTATE_INGRESS__KAFKA_CLUSTERS|SUBSCRIPTION)", name)) && can(regex("password|secret|jaas|key\\.pem", value)))
+    ])
+    error_message = "env must hold no secret: it would stand in the state and in the environment. Give it by reference."
+  }
 }
 
 locals {
-  # Every variable that an input stands for; null is what was left out.
+  # Every variable that an input stands for; null is what was left out. What the platform decides comes last.
   settings = merge(
     {
       SUBSCRIPTION_ID      = var.name
@@ -198,6 +216,7 @@ locals {
     { for field, value in var.limits : upper(field) => value == null ? null : tostring(value) },
     { for field, value in var.retry : "RETRY_${upper(field)}" => value == null ? null : tostring(value) },
     { for field, value in var.dead_letter : "DEAD_LETTER_${upper(field)}" => value },
+    local.platform,
   )
   rendered = { for name, value in local.settings : name => value if value != null }
 
