@@ -1,0 +1,7 @@
+package terraform
+
+import "testing"
+
+var functionsToApply, renderedFunctions = object{}, object{}
+
+func checkFunctionCalls(*testing.T, map[string][]object) {}
