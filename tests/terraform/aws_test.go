@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -152,7 +153,8 @@ func TestAppliedSubscriptionsStandAndGo(t *testing.T) {
 		t.Errorf("CreateService sends the capacity providers %v", got)
 	}
 	for _, task := range calls["RegisterTaskDefinition"] {
-		sidecar := at(task, "containerDefinitions", 0)
+		list := at(task, "containerDefinitions").([]any)
+		sidecar := list[slices.IndexFunc(list, func(c any) bool { return at(c, "name") == "kafka-sidecar" })]
 		if at(task, "runtimePlatform", "cpuArchitecture") != "ARM64" || at(sidecar, "readonlyRootFilesystem") != true || at(sidecar, "user") != "65532:65532" {
 			t.Errorf("RegisterTaskDefinition sends %v", task)
 		}

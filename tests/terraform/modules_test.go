@@ -108,7 +108,7 @@ func TestReadmesListEveryInput(t *testing.T) {
 	}
 }
 
-var fenced = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+var fenced = regexp.MustCompile("(?ms)^```([\\w-]+)\n(.*?)^```$")
 
 // snippets are the fenced blocks of a page, by language.
 func snippets(text, language string) (blocks []string) {

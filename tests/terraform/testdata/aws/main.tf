@@ -69,3 +69,20 @@ module "service" {
   start_at           = try(each.value.start_at, null)
   tags               = { team = "orders" }
 }
+
+module "function" {
+  source   = "../terraform/modules/lambda-subscription"
+  for_each = var.functions
+
+  name              = each.key
+  subscription      = each.value.subscription
+  bootstrap_servers = try(each.value.bootstrap_servers, null)
+  kafka             = each.value.kafka
+  package           = { image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/kafka-sidecar:1" }
+
+  alarms      = try(each.value.alarms, null)
+  dead_letter = try(each.value.dead_letter, null)
+  handler     = try(each.value.handler, null)
+  start_at    = try(each.value.start_at, null)
+  tags        = { team = "orders" }
+}
