@@ -11,8 +11,9 @@ import (
 // TestEnvironmentsInTheDocsAreTaken feeds the blocks marked env and env-lambda of the pages about platforms to the binary.
 func TestEnvironmentsInTheDocsAreTaken(t *testing.T) {
 	for page, platform := range map[string]harness.Env{
-		"ecs.md":    {"AWS_REGION": "eu-central-1"},
-		"lambda.md": {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"},
+		"ecs.md":       {"AWS_REGION": "eu-central-1"},
+		"cloud-run.md": {"CLOUD_RUN_WORKER_POOL": "orders-to-billing"},
+		"lambda.md":    {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"},
 	} {
 		text := read(t, filepath.Join("../../docs", page))
 		blocks := append(snippets(text, "env"), snippets(text, "env-lambda")...)

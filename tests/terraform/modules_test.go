@@ -53,7 +53,7 @@ func TestModulesShareTheirInputs(t *testing.T) {
 
 // TestRulesAndRefusalsOfTheModules runs the modules' own tests.
 func TestRulesAndRefusalsOfTheModules(t *testing.T) {
-	w := newWorkspace(t)
+	w := newWorkspace(t).withGoogle()
 	for _, module := range folders(t, "modules") {
 		t.Run(module, func(t *testing.T) {
 			dir := w.path("terraform", "modules", module)
@@ -68,7 +68,7 @@ func TestRulesAndRefusalsOfTheModules(t *testing.T) {
 }
 
 func TestExamplesAreValid(t *testing.T) {
-	w := newWorkspace(t)
+	w := newWorkspace(t).withGoogle()
 	for _, example := range folders(t, "examples") {
 		t.Run(example, func(t *testing.T) {
 			dir := w.path("terraform", "examples", example)
@@ -124,7 +124,7 @@ var released = regexp.MustCompile(`"github\.com/kafka-sidecar/kafka-sidecar//ter
 
 // TestTerraformInTheDocsIsValid validates the Terraform of each page, as one configuration, against the modules as they are here.
 func TestTerraformInTheDocsIsValid(t *testing.T) {
-	w := newWorkspace(t)
+	w := newWorkspace(t).withGoogle()
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)

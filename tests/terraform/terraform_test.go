@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -63,6 +65,23 @@ func newWorkspace(t testing.TB) *workspace {
 	}
 	return w
 }
+
+// withGoogle gives the workspace the stand-in for Google's provider.
+func (w *workspace) withGoogle() *workspace {
+	w.t.Helper()
+	mirror := w.path("mirror")
+	binary := filepath.Join(mirror, "registry.terraform.io", "hashicorp", "google", google, runtime.GOOS+"_"+runtime.GOARCH, "terraform-provider-google_v"+google)
+	cmd := exec.CommandContext(w.t.Context(), "go", "build", "-o", binary, ".")
+	cmd.Dir = "googlestub"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("build the stand-in for Google's provider: %v\n%s", err, out)
+	}
+	w.in.mirrors = append(slices.Clone(w.in.mirrors), mirror)
+	return w
+}
+
+// google is the release of hashicorp/google whose schema googlestub serves.
+const google = "8.7.0"
 
 // path is a folder of the workspace.
 func (w *workspace) path(parts ...string) string {
