@@ -17,8 +17,13 @@ import (
 // every user of a machine.
 const tokenVariable = "RESTATE_AUTH_TOKEN"
 
-// importRestate prints the environment of a sidecar for each subscription of a Restate server, or for those that are named.
+// importRestate prints the environment of a sidecar, or a call of the Terraform module, for each subscription of a Restate server, or for
+// those that are named.
 func importRestate(args, environ []string, stdout, stderr io.Writer) int {
+	write := restateimport.Subscription.Write
+	if len(args) > 0 && args[0] == "--terraform" {
+		write, args = restateimport.Subscription.WriteTerraform, args[1:]
+	}
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		fmt.Fprint(stderr, usage)
 		return exitConfig
@@ -45,7 +50,7 @@ func importRestate(args, environ []string, stdout, stderr io.Writer) int {
 		if i > 0 {
 			fmt.Fprintln(stdout)
 		}
-		if err := s.Write(stdout, time.Now()); err != nil {
+		if err := write(s, stdout, time.Now()); err != nil {
 			fmt.Fprintln(stderr, "write the environment:", err)
 			return exitFailure
 		}

@@ -49,9 +49,9 @@ const usage = `kafka-sidecar: one Kafka topic to one handler, in key order, losi
   kafka-sidecar check         check the configuration and reach broker, topic and handler (--offline: only check)
   kafka-sidecar healthcheck   ask the running sidecar's /live (--ready: /ready)
   kafka-sidecar parked        list the records whose keys are parked
-  kafka-sidecar import-restate <admin-url> [<subscription id>...]
+  kafka-sidecar import-restate [--terraform] <admin-url> [<subscription id>...]
                               print the environments that take over the Kafka subscriptions of a Restate server, from where
-                              they stand (token: RESTATE_AUTH_TOKEN)
+                              they stand (token: RESTATE_AUTH_TOKEN); --terraform: calls of the module for Amazon ECS
   kafka-sidecar help env      list every variable
   kafka-sidecar version
 

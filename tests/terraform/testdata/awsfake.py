@@ -85,6 +85,7 @@ def function(path, body, got):
     if "LoggingConfig" in body:
         functions[name] = body["LoggingConfig"]
         calls.append({"call": "CreateFunction", "body": {k: v for k, v in body.items() if k != "Code"}})
+    got.get("Configuration", got).pop("ImageConfigResponse", None)  # nobody overrides the image's command, and AWS then leaves it out
     if name in functions:
         got.get("Configuration", got)["LoggingConfig"] = functions[name]
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -197,5 +198,26 @@ func TestAnOldRestateDoesNotTellOfClusters(t *testing.T) {
 	}
 	if _, err := Read(context.Background(), adminAPI(t, pages, nil), "", []string{"sub_2"}); err == nil || !strings.Contains(err.Error(), `"sub_2"`) {
 		t.Errorf("an id that is not there: %v", err)
+	}
+}
+
+func TestNothingFromTheServerBreaksOutOfItsStringInTerraform(t *testing.T) {
+	s := counter()
+	s.ID, s.Sink = "sub_1\"\nevil = \"${file(\"x\")}", "service://Counter/add\"\nevil = \"%{if true}"
+	var b strings.Builder
+	if err := s.WriteTerraform(&b, now); err != nil {
+		t.Fatal(err)
+	}
+	templates := regexp.MustCompile(`(^|[^$])\$\{|(^|[^%])%\{`)
+	for line := range strings.Lines(b.String()) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.HasPrefix(strings.TrimSpace(line), "evil") || templates.MatchString(line) {
+			t.Errorf("line %q in\n%s", line, b.String())
+		}
+	}
+	if text := b.String(); !strings.Contains(text, "$${file") || !strings.Contains(text, "%%{if") {
+		t.Errorf("printed:\n%s", text)
 	}
 }
