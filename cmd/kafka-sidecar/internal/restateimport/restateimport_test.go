@@ -203,6 +203,7 @@ func TestAnOldRestateDoesNotTellOfClusters(t *testing.T) {
 
 func TestNothingFromTheServerBreaksOutOfItsStringInTerraform(t *testing.T) {
 	s := counter()
+	delete(s.Options, "group.id")
 	s.ID, s.Sink = "sub_1\"\nevil = \"${file(\"x\")}", "service://Counter/add\"\nevil = \"%{if true}"
 	var b strings.Builder
 	if err := s.WriteTerraform(&b, now); err != nil {
