@@ -368,6 +368,9 @@ func (s *Sidecar) Running() bool { return s.proc.Running() }
 // Memory is the resident set in bytes.
 func (s *Sidecar) Memory() int64 { return s.proc.Memory() }
 
+// PeakMemory is the largest resident set that the process ever had, in bytes, 0 where the system has no /proc.
+func (s *Sidecar) PeakMemory() int64 { return s.proc.PeakMemory() }
+
 // State waits for the end and returns CPU times and the like.
 func (s *Sidecar) State() *os.ProcessState { return s.proc.State() }
 

@@ -101,13 +101,20 @@ func (p *Process) State() *os.ProcessState {
 }
 
 // Memory returns the resident set of the running child in bytes, 0 where the system has no /proc.
-func (p *Process) Memory() int64 {
+func (p *Process) Memory() int64 { return p.status("VmRSS:") }
+
+// PeakMemory is the largest resident set that the child ever had, likewise. Samples taken from outside would miss a peak that lasts
+// for milliseconds.
+func (p *Process) PeakMemory() int64 { return p.status("VmHWM:") }
+
+// status reads one size of what Linux tells about the running child.
+func (p *Process) status(field string) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
-		rest, ok := strings.CutPrefix(line, "VmRSS:")
+		rest, ok := strings.CutPrefix(line, field)
 		if !ok {
 			continue
 		}
