@@ -311,6 +311,7 @@ func (f *flow) Lost(id int32, records int64) {
 	f.metrics.Lost(records)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.lost += records
 	if p := f.parts[id]; p != nil {
 		p.lost += records
 	}

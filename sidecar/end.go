@@ -174,7 +174,8 @@ func (s *Sidecar) summary(began time.Time, end error) {
 	}
 	facts := []any{
 		slog.Int64("records", settled), slog.Int64("done", f.tally[outcomeDone]), slog.Int64("dead_letters", f.tally[outcomeDeadLetter]),
-		slog.Int64("dropped", f.tally[outcomeDropped]), slog.Int64("skipped", f.tally[outcomeSkipped]), slog.Duration("duration", time.Since(began)),
+		slog.Int64("dropped", f.tally[outcomeDropped]), slog.Int64("skipped", f.tally[outcomeSkipped]),
+		slog.Int64("lost", f.lost), slog.Duration("duration", time.Since(began)),
 	}
 	if end != nil {
 		s.log.Error("ended before everything before END_AT was settled", facts...)

@@ -42,6 +42,7 @@ type flow struct {
 	halted   bool      // a record has asked for the stop of ON_FAILURE
 	heldAt   time.Time // since when no attempt begins because the run seems to be over, zero for not
 	tally    map[string]int64
+	lost     int64     // records that are gone from the log unsettled
 	beat     time.Time // when the clock last turned
 	looked   time.Time // when it last looked at the parked bounds
 	usage    usage

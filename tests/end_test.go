@@ -174,6 +174,33 @@ func TestARunStoppedBeforeItsEndDrainsAndExitsOne(t *testing.T) {
 	})
 }
 
+func TestRetentionThatPassesTheEndOfARunEndsItAndSaysWhatIsLost(t *testing.T) {
+	harness.EachBroker(t, func(t *testing.T, b *harness.Broker) {
+		topic := b.CreateTopic(1)
+		for range 30 {
+			b.Produce(harness.Record(topic, "k", "before")) // a batch each
+		}
+		release := make(chan struct{})
+		h := harness.NewHandler(t, func(harness.Call) harness.Answer { return harness.Answer{Until: release} })
+		env := harness.TestEnv(b, topic, h).With("END_AT", "latest", "MAX_IN_FLIGHT", "1", "KAFKA_OPTION_MAX_PARTITION_FETCH_BYTES", "1")
+		s := harness.Start(t, env)
+		h.WaitCalls(1)
+		b.Produce(harness.Keyed(topic, 20, 1)...)
+		b.DeleteRecords(topic, 0, 40)
+		close(release)
+		s.Exit(0)
+		read := h.Count()
+		s.WaitLog(`"level":"error"`, "deleted by retention", fmt.Sprintf(`"records_lost":%d`, 30-read))
+		s.WaitLog("finished", fmt.Sprintf(`"records":%d`, read), fmt.Sprintf(`"lost":%d`, 30-read))
+		if read == 0 || read > 2 {
+			t.Errorf("%d calls, want what was taken in before the records were deleted", read)
+		}
+		if c := b.Commits(env.Group(), topic)[0]; c.Offset != 30 {
+			t.Errorf("committed at %d, want the end, 30: the next run is to see what it lost itself", c.Offset)
+		}
+	})
+}
+
 func TestReplicasOfARunAllEnd(t *testing.T) {
 	harness.EachBroker(t, func(t *testing.T, b *harness.Broker) {
 		topic := b.CreateTopic(2)

@@ -48,6 +48,15 @@ func (e End) limit(start, position int64) int64 {
 	return start
 }
 
+// cut takes the end back to where a log ends now that an unclean election has made it shorter. unread is how many offsets before the end are gone without
+// having been read.
+func (e End) cut(logEnd, position int64) (cut End, unread int64) {
+	if !e.Set || e.Reached(logEnd) {
+		return e, 0
+	}
+	return End{Set: true, Offset: logEnd}, max(0, e.Offset-max(logEnd, position))
+}
+
 // fixedEnds is where the reading of each partition ends, as found at the start.
 type fixedEnds struct {
 	topicID [16]byte
@@ -145,23 +154,45 @@ func (in *Intake) EndReached(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// bareAnswers is how many answers in a row without a record, although the log goes on past the end, show that there is none before it. One is enough by
-// Kafka's own rules; several in a row are no quirk of a moment.
+// bareAnswers is how many answers in a row without a record show that there is none before the end. One is enough by Kafka's own rules; several in a row
+// are no quirk of a moment.
 const bareAnswers = 3
 
-// weigh counts the answers that bring nothing although the log goes on. Compaction can leave such a tail: all that was there is gone, and nothing
-// came after it by which the position could move on.
-func (r *reader) weigh(res fetch.Response) {
-	readable := res.HighWatermark
+// weigh counts the answers that bring nothing although nothing more can come before the end. Either the log goes on past it: compaction can leave such a
+// tail, when all that was there is gone and nothing came after it by which the position could move on. Or the log stops short of it: it was truncated
+// since the end was fixed.
+func (r *reader) weigh(ctx context.Context, res fetch.Response) error {
+	end, readable := r.part.End, res.HighWatermark
 	if r.in.cfg.ReadCommitted {
 		readable = res.LastStable
 	}
+	short := end.Set && !end.Reached(res.HighWatermark) && r.next >= res.HighWatermark
 	switch {
-	case len(res.Records) > 0 || !r.part.End.Reached(readable):
+	case len(res.Records) > 0 || !end.Reached(readable) && !short:
 		r.bare = 0
-	case res.Throttle == 0: // an answer that was throttled brings nothing either
+	case res.Throttle > 0: // an answer that was throttled brings nothing either
+	case short && r.bare+1 == bareAnswers:
+		return r.stopsShort(ctx)
+	default:
 		r.bare++
 	}
+	return nil
+}
+
+// stopsShort asks the leader whether the log stops short of the end, as it seems to. The high watermark of a fetch does not tell: that of a new leader,
+// and that of a follower, may lag behind. Who asks for the end of the log gets no answer until the leader is sure of it (KIP-207).
+func (r *reader) stopsShort(ctx context.Context) error {
+	r.bare = 0
+	_, high, err := r.in.ends(ctx, r.part.ID)
+	if err != nil || high != r.next {
+		return err
+	}
+	_, unread := r.part.End.cut(high, r.next)
+	r.log.ErrorContext(ctx, "log was truncated below the end of this run, which ends where the log ends: records before the end are gone",
+		slog.Int64("records_lost", unread), slog.Int64("log_end", high), slog.Int64("end", r.part.End.Offset))
+	r.in.delivery.Lost(r.part.ID, unread)
+	r.bare = bareAnswers
+	return nil
 }
 
 // over says that the log holds nothing between the position and the end. The position stays where it is: should it be wrong, no record is passed.

@@ -140,7 +140,9 @@ func (r *reader) rewritten(ctx context.Context, at int64) error {
 	}
 	position := r.next
 	p := r.in.position(ctx, id, r.in.topic.current(), c, start, end)
-	p.End.Offset = min(p.End.Offset, end) // the log may be shorter than it was
+	var unread int64
+	p.End, unread = p.End.cut(end, position) // the log may be shorter than it was
+	lost += unread
 	if p.Restored != nil {
 		p.Restored = p.Restored.Until(at)
 	}

@@ -31,7 +31,7 @@ type reader struct {
 	space     cluster.Space // of hold
 	preferred int32         // follower that the leader names for our rack (KIP-392), -1: the leader
 	backoff   time.Duration
-	bare      int       // answers in a row without a record, although the log goes on to the end
+	bare      int       // answers in a row without a record, although nothing more can come before the end
 	served    bool      // the connection has answered since the last trouble
 	warned    time.Time // when the last trouble was logged, so that an outage is not a flood
 }
@@ -129,7 +129,9 @@ func (r *reader) fetch(ctx context.Context) error {
 		return nil
 	}
 	r.served = true // after the naming of a replica, which may be one that nobody reaches
-	r.weigh(res)
+	if err := r.weigh(ctx, res); err != nil {
+		return err
+	}
 	r.report(res)
 	from := r.next
 	switch err := r.admit(ctx, res); {
@@ -321,11 +323,14 @@ func (r *reader) outOfRange(ctx context.Context) error {
 		r.lineage = nil // of what lies before it nothing remains
 		return nil
 	case r.next > end:
+		until, lost := r.part.End.cut(end, r.next)
+		lost += r.in.delivery.Unsettled(r.part.ID, end)
 		r.log.ErrorContext(ctx, "log was truncated below the position: the partition is read from the log start",
-			slog.Int64("offset", r.next), slog.Int64("log_end", end))
-		until := r.part.End
-		until.Offset = min(until.Offset, end)
+			slog.Int64("records_lost", lost), slog.Int64("offset", r.next), slog.Int64("log_end", end))
 		r.reopen(Partition{ID: r.part.ID, Log: r.part.Log, Start: start, Epoch: -1, Read: start, End: until})
+		if lost > 0 {
+			r.in.delivery.Lost(r.part.ID, lost)
+		}
 		return nil
 	}
 	// The leader that answered was behind, or has caught up since.
