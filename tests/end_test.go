@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -172,6 +173,57 @@ func TestARunStoppedBeforeItsEndDrainsAndExitsOne(t *testing.T) {
 			t.Errorf("%d repeats", h.Repeats())
 		}
 	})
+}
+
+// TestARunStoppedBeforeItHasBegunIsUnfinished: whoever runs a schedule must not take the stop of a run that waited for its broker for its success. To a
+// service, that has no end, there was nothing to drain.
+func TestARunStoppedBeforeItHasBegunIsUnfinished(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		start func(t *testing.T, b *harness.Broker, env harness.Env) *harness.Sidecar // returns when it waits for something
+	}{
+		{"no broker is reached", func(t *testing.T, _ *harness.Broker, env harness.Env) *harness.Sidecar {
+			s := harness.Start(t, env.With("KAFKA_BOOTSTRAP_SERVERS", harness.FreeAddr(t)))
+			s.WaitLog("not ready to start")
+			return s
+		}},
+		{"the broker is silent", func(t *testing.T, b *harness.Broker, env harness.Env) *harness.Sidecar {
+			b.Freeze()
+			s := harness.Start(t, env)
+			s.WaitStatus("/startup", http.StatusServiceUnavailable)
+			return s
+		}},
+		{"Restate is silent", func(t *testing.T, _ *harness.Broker, env harness.Env) *harness.Sidecar {
+			restate := harness.NewHandler(t, func(harness.Call) harness.Answer { return harness.Answer{Hang: true} })
+			s := harness.Start(t, env.With("SUBSCRIPTION_SINK", "service://Cart/add", "HANDLER_URL", restate.URL(""), "RESTATE_ADMIN_URL", restate.URL("")))
+			restate.WaitCalls(1)
+			return s
+		}},
+		{"the others of the group are waited for", func(t *testing.T, b *harness.Broker, env harness.Env) *harness.Sidecar {
+			first := harness.Start(t, env.With("END_AT", "")).WaitReady()
+			first.Freeze()
+			t.Cleanup(first.Thaw)
+			s := harness.Start(t, env)
+			b.WaitMembersAtLeast(env.Group(), 2)
+			return s
+		}},
+	} {
+		for end, code := range map[string]int{"latest": 1, "": 0} {
+			t.Run(fmt.Sprintf("%s, END_AT=%s", tt.name, end), func(t *testing.T) {
+				t.Parallel()
+				b := harness.Fake(t)
+				env := harness.TestEnv(b, b.CreateTopic(1), harness.NewHandler(t, harness.OK)).With("END_AT", end)
+				s := tt.start(t, b, env)
+				s.Signal(syscall.SIGTERM)
+				s.ExitWithin(20*time.Second, code) // before STARTUP_TIMEOUT, and before SHUTDOWN_TIMEOUT, which would be 4
+				if code == 1 {
+					s.WaitLog("stopped before END_AT was reached")
+				} else {
+					s.WaitLog("drained and stopped")
+				}
+			})
+		}
+	}
 }
 
 func TestRetentionThatPassesTheEndOfARunEndsItAndSaysWhatIsLost(t *testing.T) {
