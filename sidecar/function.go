@@ -98,11 +98,9 @@ func (f *Function) Handle(ctx context.Context, id string, payload []byte) (kafka
 	if err != nil {
 		return kafkaevent.Answer{}, err
 	}
-	select {
-	case err := <-f.changed:
+	if err := context.Cause(f.changed); err != nil {
 		log.ErrorContext(ctx, "the handler is not what it was at start: a new process follows it", slog.Any("err", err))
 		return kafkaevent.Answer{}, err
-	default:
 	}
 	answer := kafkaevent.NewAnswer()
 	if left == nil {
@@ -196,8 +194,10 @@ func (f *Function) deliver(ctx context.Context, partitions []kafkaevent.Partitio
 		})
 	}
 	stopHalting := context.AfterFunc(run, flow.halt)
+	stopFollowing := context.AfterFunc(f.changed, flow.halt) // waiting out the invocation's time would not bring the old handler back
 	workers.Wait()
 	stopHalting()
+	stopFollowing()
 	stopClock()
 	clock.Wait()
 	select {

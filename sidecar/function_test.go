@@ -406,11 +406,28 @@ func TestPanicOfAnAttemptReachesTheCaller(t *testing.T) {
 }
 
 func TestHandlerThatChangedAsksForANewProcess(t *testing.T) {
-	p := onLambda(t)
-	p.changed <- fmt.Errorf("%w: it is another", ErrHandlerChanged)
-	if _, err := p.invoke(time.Minute, given{0, 1, "a"}); !errors.Is(err, ErrHandlerChanged) {
-		t.Errorf("error %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := onLambda(t, "LAMBDA_PARTIAL_BATCH=true")
+		p.handle = func(ctx context.Context, rec *record.Record, _ int) invoke.Result {
+			if rec.Offset == 1 {
+				p.tell(fmt.Errorf("%w: it is another", ErrHandlerChanged))
+				return retryAfter(time.Minute)
+			}
+			<-time.After(5 * time.Second)
+			if ctx.Err() != nil {
+				t.Error("an attempt that ran was cut")
+			}
+			return invoke.Result{Class: invoke.Done}
+		}
+		began := time.Now()
+		_, err := p.invoke(15*time.Minute, given{0, 1, "a"}, given{0, 2, "b"}, given{0, 3, "a"}, given{0, 4, "b"})
+		if took := time.Since(began); !errors.Is(err, ErrHandlerChanged) || took != 5*time.Second || len(p.attempted()) != 2 {
+			t.Errorf("after %s: %v, attempts %v", took, err, p.attempted())
+		}
+		if _, err := p.invoke(15*time.Minute, given{0, 1, "a"}); !errors.Is(err, ErrHandlerChanged) {
+			t.Errorf("the next invocation: %v", err)
+		}
+	})
 }
 
 func TestErrorOfManyPartitionsIsShort(t *testing.T) {

@@ -180,7 +180,7 @@ func (w *waitingPages) Subscription() admin.Subscription {
 }
 
 // watched is what workers call: the invoker itself, or, where Restate told the handler's type, one that asks again.
-func watched(cfg *envconfig.Config, next *invoke.Invoker, log *slog.Logger, changed chan<- error) (invoker, error) {
+func watched(cfg *envconfig.Config, next *invoke.Invoker, log *slog.Logger, changed func(error)) (invoker, error) {
 	if cfg.Handler.AdminURL == "" {
 		return next, nil
 	}
@@ -188,12 +188,7 @@ func watched(cfg *envconfig.Config, next *invoke.Invoker, log *slog.Logger, chan
 	if err != nil {
 		return nil, err
 	}
-	return &registration{next: next, ask: ask, kind: cfg.Handler.Type, log: log, changed: func(err error) {
-		select {
-		case changed <- err:
-		default: // the first one ends the run
-		}
-	}}, nil
+	return &registration{next: next, ask: ask, kind: cfg.Handler.Type, log: log, changed: changed}, nil
 }
 
 // registration asks Restate again when its ingress refuses a path: is it the record that does not fit, or is the handler gone, private, or

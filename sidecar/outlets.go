@@ -23,7 +23,9 @@ type outlets struct {
 	attempts invoker           // the invoker, or what asks Restate again about its answers
 	target   deadletter.Target // nil: no dead letters
 	tracing  *trace.Tracing    // nil: no spans
-	changed  chan error        // capacity 1: the handler is not what it was at start
+
+	changed context.Context         // done once the handler is not what it was at start, with the reason as its cause
+	tell    context.CancelCauseFunc // ends changed
 }
 
 // newOutlets prepares them; it connects to nothing. mayStart nil: attempts may begin at any time.
@@ -33,7 +35,7 @@ func newOutlets(cfg *envconfig.Config, log *slog.Logger, version string, m *metr
 			o.closeTracing(flushTimeout) // the one part that runs already
 		}
 	}()
-	o.changed = make(chan error, 1)
+	o.changed, o.tell = context.WithCancelCause(context.Background())
 	if len(cfg.Kafka.Brokers) > 0 {
 		if o.cluster, err = cluster.New(clusterConfig(cfg, log)); err != nil {
 			return o, err
@@ -54,7 +56,7 @@ func newOutlets(cfg *envconfig.Config, log *slog.Logger, version string, m *metr
 	if o.invoker, err = invoke.New(attempts); err != nil {
 		return o, err
 	}
-	if o.attempts, err = watched(cfg, o.invoker, log, o.changed); err != nil {
+	if o.attempts, err = watched(cfg, o.invoker, log, o.tell); err != nil {
 		return o, err
 	}
 	o.target, err = deadLetterTarget(cfg, o.cluster, log)

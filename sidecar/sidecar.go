@@ -148,7 +148,8 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 	case r := <-s.flow.stop:
 		s.log.Error("record failed and ON_FAILURE is stop: draining", slog.Int("partition", int(r.partition)), slog.Int64("offset", r.offset), slog.String("reason", r.reason))
 		stop(fmt.Errorf("%w: partition %d offset %d failed: %s", ErrStopped, r.partition, r.offset, r.reason))
-	case err := <-s.changed:
+	case <-s.changed.Done():
+		err := context.Cause(s.changed)
 		s.log.Error("the handler is not what it was at start: draining, the next start follows it", slog.Any("err", err))
 		stop(err)
 	case err := <-s.ended:
