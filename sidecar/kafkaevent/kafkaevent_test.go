@@ -57,6 +57,23 @@ func TestNullIsToldFromEmpty(t *testing.T) {
 	}
 }
 
+// TestWhatAnEventHasBesideItsRecordsDoesNotMatter: a mapping with a schema registry adds what it knows of the schema, and key and value are what the
+// registry made of them, in base64 as ever. Which kind of source an event names says nothing that its records do not.
+func TestWhatAnEventHasBesideItsRecordsDoesNotMatter(t *testing.T) {
+	for _, source := range []string{`"eventSource":"aws:kafka",`, `"eventSource":"SelfManagedKafka",`, `"eventSource":"aws:another",`, ``} {
+		partitions, err := Decode([]byte(`{`+source+`"records":{"orders-0":[{"topic":"orders","partition":0,"offset":5,"timestamp":1,"timestampType":"CREATE_TIME",
+			"key":"eyJpZCI6N30=","keySchemaMetadata":{"dataFormat":"PROTOBUF","schemaId":"1234"},
+			"value":"eyJuYW1lIjoiw4kifQ==","valueSchemaMetadata":{"dataFormat":"AVRO","schemaId":"1124"},"headers":[]}]}}`), "orders")
+		if err != nil || len(partitions) != 1 || len(partitions[0].Records) != 1 {
+			t.Errorf("%s: %v, %v", source, partitions, err)
+			continue
+		}
+		if r := partitions[0].Records[0]; string(r.Key) != `{"id":7}` || string(r.Value) != `{"name":"É"}` || r.Offset != 5 {
+			t.Errorf("%s: record %d, %q: %q", source, r.Offset, r.Key, r.Value)
+		}
+	}
+}
+
 func TestEventThatIsNoneOfOursIsRefusedWithoutItsContents(t *testing.T) {
 	one := func(fields string) string { return `{"records":{"orders-0":[{` + fields + `}]}}` }
 	const place = `"topic":"orders","partition":0,"offset":5,"timestamp":1`
@@ -70,6 +87,7 @@ func TestEventThatIsNoneOfOursIsRefusedWithoutItsContents(t *testing.T) {
 		"no timestamp":               {one(`"topic":"orders","partition":0,"offset":5`), "lacks"},
 		"an offset below zero":       {one(`"topic":"orders","partition":0,"offset":-5,"timestamp":1`), "below zero"},
 		"a text for a number":        {one(`"topic":"orders","partition":"s3cret","offset":5,"timestamp":1`), "another type"},
+		"a value that is no text":    {one(place + `,"value":{"s3cret":1}`), "another type"},
 		"no base64":                  {one(place + `,"value":"s3cret!"`), "base64"},
 		"a header that is text":      {one(place + `,"headers":[{"a":"s3cret"}]`), "list of bytes"},
 		"a header of numbers":        {one(place + `,"headers":[{"a":[256]}]`), "list of bytes"},

@@ -100,6 +100,45 @@ func TestNullIsToldFromEmptyAndHeadersKeepTheirBytes(t *testing.T) {
 	}
 }
 
+func TestRulesOfTheUserHoldInAFunction(t *testing.T) {
+	records := []*kgo.Record{one(1, "a"), one(2, "b"), one(3, "c"), one(4, "d")}
+	records[1].Value, records[2].Key = nil, nil
+	for _, tt := range []struct {
+		name     string
+		settings []string
+		called   []int64
+		from     int64 // where the partition comes again from, 0 for nowhere
+	}{
+		{"a tombstone is skipped", []string{"TOMBSTONES", "skip"}, []int64{1, 3, 4}, 0},
+		{"a tombstone fails", []string{"TOMBSTONES", "fail"}, []int64{1, 3, 4}, 2},
+		{"a null key fails", []string{"SUBSCRIPTION_SINK", "/{key}"}, []int64{1, 2, 4}, 3},
+		{"a null key is an empty one", []string{"SUBSCRIPTION_SINK", "/keys/{key}", "NULL_KEY", "empty"}, []int64{1, 2, 3, 4}, 0},
+		{"a record is skipped", []string{"TOMBSTONES", "fail", "SKIP_RECORDS", "0@2,7@4"}, []int64{1, 3, 4}, 0},
+		{"what fails is dropped", []string{"TOMBSTONES", "fail", "ON_FAILURE", "drop"}, []int64{1, 3, 4}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, h := harness.NewLambda(t), harness.NewHandler(t, harness.OK)
+			env := l.Env(topic, h).With("LAMBDA_PARTIAL_BATCH", "true").With(tt.settings...)
+			if path, relative := strings.CutPrefix(env["SUBSCRIPTION_SINK"], "/"); relative {
+				env["SUBSCRIPTION_SINK"] = h.URL("/" + path)
+			}
+			harness.Start(t, env)
+			failures := l.Invoke(harness.KafkaEvent(t, harness.MSK, records...), time.Minute).Failures()
+			if at, failed := failures["orders-0"]; at != tt.from || failed != (tt.from > 0) {
+				t.Errorf("comes again from %v, want %d", failures, tt.from)
+			}
+			var called []int64
+			for _, c := range h.Calls() {
+				called = append(called, c.Offset)
+			}
+			slices.Sort(called)
+			if !slices.Equal(called, tt.called) {
+				t.Errorf("the handler was called for %v, want %v", called, tt.called)
+			}
+		})
+	}
+}
+
 // TestMappingLosesNothing plays the mapping: whatever an answer names comes again from there, in batches of another cut, until all is done.
 func TestMappingLosesNothing(t *testing.T) {
 	l, h, _ := start(t, func(harness.Call) harness.Answer {
