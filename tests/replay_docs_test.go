@@ -1,7 +1,11 @@
 package tests
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,20 +15,26 @@ import (
 	"github.com/kafka-sidecar/kafka-sidecar/tests/harness"
 )
 
-// documented is an environment of docs/replay.md with the addresses of a test.
-func documented(t *testing.T, b *harness.Broker, h *harness.Handler, name string) harness.Env {
+// block is the text of a block of docs/replay.md, by what stands before it.
+func block(t *testing.T, mark string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/replay.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(text), "<!-- env: "+name+" -->\n```\n")
+	_, rest, found := strings.Cut(string(text), "<!-- "+mark+"\n")
 	shown, _, closed := strings.Cut(rest, "\n```\n")
 	if !found || !closed {
-		t.Fatalf("replay.md has no environment %s", name)
+		t.Fatalf("replay.md has no block %s", mark)
 	}
+	return shown
+}
+
+// documented is an environment of docs/replay.md with the addresses of a test.
+func documented(t *testing.T, b *harness.Broker, h *harness.Handler, name string) harness.Env {
+	t.Helper()
 	env := harness.Env{}
-	for line := range strings.SplitSeq(shown, "\n") {
+	for line := range strings.SplitSeq(block(t, "env: "+name+" -->\n```"), "\n") {
 		key, value, _ := strings.Cut(line, "=")
 		env[key] = value
 	}
@@ -91,4 +101,62 @@ func TestDocumentedReplaysDoWhatTheyAreSaidToDo(t *testing.T) {
 	harness.Start(t, staying).Exit(5)
 	failing.Script(harness.OK)
 	harness.Start(t, staying).Exit(0)
+}
+
+// TestDocumentedCommandsRunAConfiguration: as someone would who has the page, a file and a shell.
+func TestDocumentedCommandsRunAConfiguration(t *testing.T) {
+	b, h, dir := harness.Fake(t), harness.NewHandler(t, harness.OK), t.TempDir()
+	for _, topic := range []string{"orders", "orders.dead"} {
+		b.CreateTopicNamed(topic, 1)
+	}
+	records := b.Produce(harness.Keyed("orders", 5, 2)...)
+	var file strings.Builder
+	for name, value := range documented(t, b, h, "scheduled").With("ADMIN_ADDR", "off") {
+		fmt.Fprintf(&file, "%s=%s\n", name, value)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "run.env"), []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	defer cancel()
+	sh := exec.CommandContext(ctx, "sh", "-c", block(t, "run -->\n```sh"))
+	sh.Dir, sh.Env = dir, []string{"PATH=" + filepath.Dir(harness.Binary(t)) + ":/usr/bin:/bin"}
+	out, err := sh.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"ok: broker and topic,", "is new and starts at earliest: 0 existing records will not be read; END_AT latest ends before 0@5;", // as the page quotes it
+		`"msg":"finished`, "exit code 0\n",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if missing := h.Missing(records); len(missing) > 0 || h.Count() != len(records) {
+		t.Errorf("%d calls, not delivered: %v", h.Count(), missing)
+	}
+}
+
+func TestAReplayBeginsAgainOnceItsGroupIsDeletedAsDocumented(t *testing.T) {
+	b, h := harness.Real(t), harness.NewHandler(t, harness.OK)
+	topic := b.CreateTopic(1)
+	b.Produce(harness.Keyed(topic, 5, 2)...)
+	env := documented(t, b, h, "replay")
+	tool, args, _ := strings.Cut(block(t, "delete -->\n```sh"), " --bootstrap-server localhost:9092 ")
+	if tool != "kafka-consumer-groups.sh" || args != "--delete --group "+env.Group() {
+		t.Fatalf("replay.md shows %q with %q, want that of the group %s", tool, args, env.Group())
+	}
+	env = env.With("SUBSCRIPTION_ID", harness.Name(t, "replay"), "SUBSCRIPTION_SOURCE", "kafka://my-cluster/"+topic, "START_AT", "-1h", "END_AT", "latest")
+	for run, calls := range []int{5, 5} { // the group goes on where it was: at its end
+		if harness.Start(t, env).Exit(0); h.Count() != calls {
+			t.Fatalf("%d calls after run %d, want %d", h.Count(), run+1, calls)
+		}
+	}
+	if out, code := b.Real.ConsumerGroups(t, "--delete", "--group", env.Group()); code != 0 {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	if harness.Start(t, env).Exit(0); h.Count() != 10 {
+		t.Errorf("%d calls once the group was deleted, want the replay to begin again", h.Count())
+	}
 }
