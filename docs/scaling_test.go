@@ -68,6 +68,21 @@ func TestTargetTrackingFollowsAMetricThatIsWritten(t *testing.T) {
 	}
 }
 
+func TestModuleHasTheScalingThatIsShown(t *testing.T) {
+	shown := regexp.MustCompile("`scaling = { (.*) }`").FindStringSubmatch(read(t, "scaling.md"))
+	if shown == nil {
+		t.Fatal("scaling.md does not show the module's scaling")
+	}
+	_, declared, _ := strings.Cut(read(t, "../terraform/modules/ecs-subscription/variables.tf"), "variable \"scaling\" {")
+	declared, _, _ = strings.Cut(declared, "\n}\n")
+	for field := range strings.SplitSeq(shown[1], ", ") {
+		name, value, _ := strings.Cut(field, " = ")
+		if _, err := strconv.Atoi(value); err != nil || !regexp.MustCompile(`(?m)^ +`+name+` += optional\(number`).MatchString(declared) {
+			t.Errorf("the module knows no %q", field)
+		}
+	}
+}
+
 // scaledObject is KEDA's, and CREMA's, as far as the snippets use it.
 type scaledObject struct {
 	ScaleTargetRef  struct{ Name string } `yaml:"scaleTargetRef"`
