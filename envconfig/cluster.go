@@ -263,7 +263,7 @@ func tomlNode(value any) (node, error) {
 // protocols are the prefixes that a broker may carry.
 var protocols = []string{"plaintext", "ssl", "sasl_plaintext", "sasl_ssl"}
 
-var plainHost = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,253}$`)
+var plainHost = upTo(253, `^[a-zA-Z0-9._-]+$`)
 
 // brokers reads a cluster's brokers: the addresses, and the security protocol that their prefixes set ("" for none).
 func (p *parser) brokers(variable, of string, list []string) (addresses []string, protocol string) {

@@ -3,7 +3,6 @@ package envconfig
 import (
 	"log/slog"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func (p *parser) run() {
 }
 
 // namespace is what CloudWatch takes as a metric's namespace; names that begin with a colon or with AWS/ are its own.
-var namespace = regexp.MustCompile(`^[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254}$`)
+var namespace = upTo(255, `^[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]*$`)
 
 // emf is the namespace of METRICS_EMF, empty where that is off.
 func (p *parser) emf() string {

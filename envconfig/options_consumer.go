@@ -104,7 +104,7 @@ func applyBlacklist(a *applied, v value) {
 
 // plainGroup is what may be in a group's name. Kafka takes anything; a name is part of headers, logs and metrics, where line breaks do
 // harm.
-var plainGroup = regexp.MustCompile(`^[!-~]([ -~]{0,253}[!-~])?$`)
+var plainGroup = upTo(255, `^[!-~]([ -~]*[!-~])?$`)
 
 const wantGroup = "want 1 to 255 visible ASCII characters, spaces only between them"
 

@@ -194,8 +194,8 @@ func shownName(name string) string {
 }
 
 var (
-	plainTopic   = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-	plainCluster = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,255}$`)
+	plainTopic   = upTo(249, `^[a-zA-Z0-9._-]+$`)
+	plainCluster = upTo(255, `^[a-zA-Z0-9._-]+$`)
 )
 
 // validTopic says whether Kafka could have a topic of this name.
