@@ -1,8 +1,8 @@
 // Command googlestub is a Terraform provider that knows the schemas of some of Google's resources and nothing else: enough for
 // "terraform validate", and for "terraform test" under mock_provider. It has no value rules and plans and applies nothing.
 //
-// schema.json has the shape of "terraform providers schema -json" and was read from the bindings that are generated from hashicorp/google
-// 8.7.0 (PyPI cdktn-provider-google 21.1.0).
+// schema.json has the shape of "terraform providers schema -json" and was read by schema.mjs from the bindings that are generated from
+// hashicorp/google 8.7.0 (PyPI cdktn-provider-google 21.1.0).
 package main
 
 import (
