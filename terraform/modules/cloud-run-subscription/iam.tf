@@ -14,7 +14,7 @@ resource "google_service_account" "this" {
 }
 
 resource "google_secret_manager_secret_iam_member" "this" {
-  for_each = var.service_account_email == null ? toset(values(var.secrets)[*].secret) : []
+  for_each = var.service_account_email == null ? toset(concat(values(var.secrets)[*].secret, values(try(var.handler_container.secrets, {}))[*].secret)) : []
 
   project   = startswith(each.value, "projects/") ? split("/", each.value)[1] : var.project_id
   secret_id = each.value

@@ -1,3 +1,8 @@
+output "alarm_names" {
+  description = "Full names of the alerting policies, by their kind: `lag`, `age`, `dead-letters`, `no-running-instance`, `failed-run`."
+  value       = { for kind, policy in google_monitoring_alert_policy.this : kind => policy.name }
+}
+
 output "consumer_group_id" {
   description = "Consumer group as the brokers know it."
   value       = try(var.subscription.options["group.id"], var.name)

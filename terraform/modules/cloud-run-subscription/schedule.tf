@@ -60,6 +60,13 @@ resource "google_cloud_run_v2_job" "this" {
     }
   }
 
+  lifecycle {
+    precondition {
+      condition     = !contains(keys(var.env), "SHUTDOWN_TIMEOUT")
+      error_message = "env must not set SHUTDOWN_TIMEOUT: Cloud Run kills after ten seconds, and kafka-sidecar keeps to that by itself."
+    }
+  }
+
   depends_on = [google_secret_manager_secret_iam_member.this]
 }
 

@@ -29,6 +29,32 @@ variable "project_id" {
   type        = string
 }
 
+variable "alarms" {
+  description = <<-EOT
+    Alerting policies of Cloud Monitoring; null is none. One with a null threshold is not made.
+    - `actions`: notification channels, by their full names, that are told of the alarm and of its end.
+    - `lag`: records that the topic is ahead of what is settled, on an average of five minutes.
+    - `age_seconds`: age of the oldest record that is not settled. Set it well below the topic's retention.
+    - `dead_letters`: more dead letters than this within five minutes; 0 alarms on the first.
+    - `no_running_instance`: whether it alarms that no instance of the worker pool has run for ten minutes.
+    - `failed_run`: with `schedule`, whether it alarms that a run has failed.
+  EOT
+  type = object({
+    actions             = list(string)
+    lag                 = optional(number)
+    age_seconds         = optional(number)
+    dead_letters        = optional(number)
+    no_running_instance = optional(bool, true)
+    failed_run          = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for channel in try(var.alarms.actions, []) : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", channel))])
+    error_message = "alarms.actions must be notification channels: projects/<project>/notificationChannels/<id>."
+  }
+}
+
 variable "cpu" {
   description = "CPUs of an instance: 1, 2, 4, 6 or 8."
   type        = string
@@ -46,6 +72,52 @@ variable "deletion_protection" {
   type        = bool
   default     = true
   nullable    = false
+}
+
+variable "handler_container" {
+  description = <<-EOT
+    The handler as a second container of every instance, which starts before the sidecar. Null where the handler runs elsewhere. Cloud Run promises no order of stopping: after SIGTERM the handler has to go on answering for the 8 s of the drain.
+    - `image`, `command`, `args`, `cpu`, `memory`, `environment`: as Cloud Run takes them.
+    - `secrets`: as the module's `secrets`.
+    - `health_check`: the `port` that it listens on, and a `path` that answers below 400 once it is ready; without one it is ready when it takes connections. `interval` and `timeout` in seconds; `retries`.
+  EOT
+  type = object({
+    image       = string
+    command     = optional(list(string))
+    args        = optional(list(string))
+    cpu         = optional(string)
+    memory      = optional(string)
+    environment = optional(map(string), {})
+    secrets     = optional(map(object({ secret = string, version = string })), {})
+    health_check = object({
+      port     = number
+      path     = optional(string)
+      interval = optional(number)
+      timeout  = optional(number)
+      retries  = optional(number)
+    })
+  })
+  default = null
+
+  validation {
+    condition     = local.calls_loopback == (var.handler_container != null)
+    error_message = var.handler_container == null ? "The sink is on the loopback, where nothing listens without handler_container." : "With handler_container the sink (or handler.url) must be on localhost: the containers of an instance share it."
+  }
+
+  validation {
+    condition     = var.handler_container == null || var.schedule == null
+    error_message = "handler_container does not go with schedule: a handler does not end by itself, and would keep the job running."
+  }
+
+  validation {
+    condition     = alltrue([for s in values(try(var.handler_container.secrets, {})) : can(regex(local.secret_name, s.secret)) && can(regex(local.secret_version, s.version))])
+    error_message = "handler_container.secrets must name a secret of Secret Manager and a version (a number, or latest), never a value."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(try(var.handler_container.secrets, {})), keys(try(var.handler_container.environment, {})))) == 0
+    error_message = "handler_container.secrets sets what handler_container.environment sets."
+  }
 }
 
 variable "instances" {
@@ -112,7 +184,7 @@ variable "secrets" {
   nullable = false
 
   validation {
-    condition     = alltrue([for s in values(var.secrets) : can(regex("^(projects/[^/]+/secrets/)?[A-Za-z0-9_-]{1,255}$", s.secret)) && can(regex("^(latest|[0-9]+)$", s.version))])
+    condition     = alltrue([for s in values(var.secrets) : can(regex(local.secret_name, s.secret)) && can(regex(local.secret_version, s.version))])
     error_message = "secrets must name a secret of Secret Manager and a version (a number, or latest), never a value."
   }
 

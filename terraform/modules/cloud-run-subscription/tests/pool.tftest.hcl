@@ -27,8 +27,19 @@ run "smallest" {
   }
 
   assert {
-    condition     = google_cloud_run_v2_worker_pool.this[0].scaling[0].manual_instance_count == 1 && google_cloud_run_v2_worker_pool.this[0].deletion_protection && google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].liveness_probe[0].http_get[0].path == "/live"
+    condition     = google_cloud_run_v2_worker_pool.this[0].scaling[0].manual_instance_count == 1 && google_cloud_run_v2_worker_pool.this[0].deletion_protection && length(google_cloud_run_v2_worker_pool.this[0].template[0].containers) == 1
     error_message = "The worker pool is another one."
+  }
+
+  assert {
+    condition = { for kind, probe in { live = google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].liveness_probe, startup = google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].startup_probe } :
+    kind => "${probe[0].http_get[0].port} ${probe[0].http_get[0].path}" } == { live = "9464 /live", startup = "9464 /startup" }
+    error_message = "The probes ask something else: what is down outside would restart instances."
+  }
+
+  assert {
+    condition     = google_service_account.this[0].account_id == "kafka-orders-to-billing" && google_cloud_run_v2_worker_pool.this[0].template[0].service_account == google_service_account.this[0].email
+    error_message = "The instances run as someone else."
   }
 
   assert {
@@ -53,6 +64,89 @@ run "secrets" {
     condition     = { for id, m in google_secret_manager_secret_iam_member.this : id => "${m.project} ${m.role}" } == { kafka-password = "my-project roles/secretmanager.secretAccessor", "projects/other/secrets/headers" = "other roles/secretmanager.secretAccessor" }
     error_message = "The account may read other secrets."
   }
+
+  assert {
+    condition     = alltrue([for m in google_secret_manager_secret_iam_member.this : m.member == "serviceAccount:mocked@my-project.iam.gserviceaccount.com" && m.secret_id != ""])
+    error_message = "Someone else may read the secrets."
+  }
+
+  assert {
+    condition     = length([for e in google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].env : e if length(e.value_source) > 0 && e.value != null]) == 0
+    error_message = "A secret has a value in clear."
+  }
+}
+
+run "account_of_the_caller" {
+  command = apply
+
+  variables {
+    service_account_email = "billing@my-project.iam.gserviceaccount.com"
+    secrets               = { HANDLER_HEADERS = { secret = "headers", version = "1" } }
+  }
+
+  assert {
+    condition     = length(google_service_account.this) == 0 && length(google_secret_manager_secret_iam_member.this) == 0 && google_cloud_run_v2_worker_pool.this[0].template[0].service_account == "billing@my-project.iam.gserviceaccount.com"
+    error_message = "An account of the caller's is changed, or not used."
+  }
+}
+
+run "handler_in_the_same_instance" {
+  command = apply
+
+  variables {
+    subscription = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+    secrets      = { KAFKA_OPTION_SASL_PASSWORD = { secret = "kafka-password", version = "3" } }
+    handler_container = {
+      image        = "europe-docker.pkg.dev/my-project/images/billing:1"
+      command      = ["/billing"]
+      args         = ["serve"]
+      memory       = "1Gi"
+      environment  = { PORT = "8080" }
+      secrets      = { TOKEN = { secret = "billing-token", version = "1" } }
+      health_check = { port = 8080, path = "/health", interval = 2, timeout = 1, retries = 30 }
+    }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.this[0].template[0].containers[*].name == tolist(["kafka-sidecar", "handler"]) && google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].depends_on == tolist(["handler"]) && google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].depends_on == null
+    error_message = "The sidecar does not wait for the handler."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].command == tolist(["/billing"])
+      && google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].args == tolist(["serve"])
+      && google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].resources[0].limits == tomap({ memory = "1Gi" })
+      && google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].startup_probe[0].http_get[0].path == "/health"
+      && google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].startup_probe[0].http_get[0].port == 8080
+      && length(google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].startup_probe[0].tcp_socket) == 0
+    )
+    error_message = "The handler is another one, or is waited for at another place."
+  }
+
+  assert {
+    condition     = sort([for e in google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].env : length(e.value_source) == 0 ? "${e.name}=${e.value}" : "${e.name} from ${e.value_source[0].secret_key_ref[0].secret}"]) == tolist(["PORT=8080", "TOKEN from billing-token"])
+    error_message = "The handler gets another environment."
+  }
+
+  assert {
+    condition     = toset(keys(google_secret_manager_secret_iam_member.this)) == toset(["kafka-password", "billing-token"])
+    error_message = "The account may read other secrets."
+  }
+}
+
+run "handler_that_takes_connections" {
+  command = plan
+
+  variables {
+    subscription      = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+    handler_container = { image = "billing:1", health_check = { port = 8080 } }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].startup_probe[0].tcp_socket[0].port == 8080 && length(google_cloud_run_v2_worker_pool.this[0].template[0].containers[1].startup_probe[0].http_get) == 0
+    error_message = "The sidecar does not wait for the handler."
+  }
 }
 
 run "schedule" {
@@ -75,6 +169,31 @@ run "schedule" {
   assert {
     condition     = google_cloud_scheduler_job.this[0].http_target[0].uri == "https://run.googleapis.com/v2/projects/my-project/locations/europe-west3/jobs/orders-to-billing:run" && google_cloud_run_v2_job_iam_member.schedule[0].role == "roles/run.invoker"
     error_message = "Something else is started."
+  }
+
+  assert {
+    condition = (
+      google_cloud_scheduler_job.this[0].schedule == "0 3 * * *" && google_cloud_scheduler_job.this[0].time_zone == "Europe/Berlin" && !google_cloud_scheduler_job.this[0].paused
+      && google_cloud_scheduler_job.this[0].http_target[0].http_method == "POST"
+      && google_cloud_scheduler_job.this[0].http_target[0].oauth_token[0].service_account_email == google_service_account.schedule[0].email
+    )
+    error_message = "It is started at another time, or by someone else."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_job_iam_member.schedule[0].name == "orders-to-billing" && google_cloud_run_v2_job_iam_member.schedule[0].project == "my-project" && google_cloud_run_v2_job_iam_member.schedule[0].location == "europe-west3"
+      && google_service_account.schedule[0].account_id == "start-orders-to-billing"
+    )
+    error_message = "The scheduler may start other jobs."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_job.this[0].template[0].task_count == 1 && google_cloud_run_v2_job.this[0].template[0].parallelism == 1
+      && google_cloud_run_v2_job.this[0].template[0].template[0].max_retries == 0
+    )
+    error_message = "A run is more than one task, or is tried again."
   }
 }
 

@@ -108,3 +108,119 @@ run "image_by_tag" {
 
   expect_failures = [check.image_is_pinned]
 }
+
+run "end_without_a_schedule" {
+  command = plan
+
+  variables {
+    env = { END_AT = "latest" }
+  }
+
+  expect_failures = [google_cloud_run_v2_worker_pool.this]
+}
+
+run "longer_than_cloud_run_waits" {
+  command = plan
+
+  variables {
+    env = { SHUTDOWN_TIMEOUT = "60s" }
+  }
+
+  expect_failures = [google_cloud_run_v2_worker_pool.this]
+}
+
+run "longer_than_cloud_run_waits_for_a_job" {
+  command = plan
+
+  variables {
+    schedule = { expression = "0 3 * * *", end_at = "latest" }
+    env      = { SHUTDOWN_TIMEOUT = "60s" }
+  }
+
+  expect_failures = [google_cloud_run_v2_job.this]
+}
+
+run "subscription_of_another_name" {
+  command = plan
+
+  variables {
+    env = { SUBSCRIPTION_ID = "billing" }
+  }
+
+  expect_failures = [var.env]
+}
+
+run "loopback_without_a_handler" {
+  command = plan
+
+  variables {
+    subscription = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+  }
+
+  expect_failures = [var.handler_container]
+}
+
+run "handler_beside_a_sink_elsewhere" {
+  command = plan
+
+  variables {
+    handler_container = { image = "billing:1", health_check = { port = 8080 } }
+  }
+
+  expect_failures = [var.handler_container]
+}
+
+run "handler_that_never_ends" {
+  command = plan
+
+  variables {
+    subscription      = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+    handler_container = { image = "billing:1", health_check = { port = 8080 } }
+    schedule          = { expression = "0 3 * * *", end_at = "latest" }
+  }
+
+  expect_failures = [var.handler_container]
+}
+
+run "handler_secret_by_value" {
+  command = plan
+
+  variables {
+    subscription      = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+    handler_container = { image = "billing:1", health_check = { port = 8080 }, secrets = { TOKEN = { secret = "s3cret!", version = "1" } } }
+  }
+
+  expect_failures = [var.handler_container]
+}
+
+run "handler_secret_over_its_environment" {
+  command = plan
+
+  variables {
+    subscription      = { source = "kafka://my-cluster/orders", sink = "http://localhost:8080/orders" }
+    handler_container = { image = "billing:1", health_check = { port = 8080 }, environment = { TOKEN = "x" }, secrets = { TOKEN = { secret = "token", version = "1" } } }
+  }
+
+  expect_failures = [var.handler_container]
+}
+
+run "alarm_to_an_address" {
+  command = plan
+
+  variables {
+    alarms = { actions = ["oncall@example.com"] }
+  }
+
+  expect_failures = [var.alarms]
+}
+
+run "metrics_that_alarms_turn_on" {
+  command = plan
+
+  variables {
+    alarms = { actions = [] }
+    env    = { METRICS_EMF = "false" }
+  }
+
+  expect_failures = [var.env]
+}
