@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,9 +97,16 @@ func with(base, fields object) object {
 	return out
 }
 
+// applied is a resource of the state after an apply.
+type applied struct {
+	Type      string
+	Values    object
+	DependsOn []string `json:"depends_on"`
+}
+
 // render applies the Cloud Run module with a mocked provider, once for each set of inputs, and returns the resources by its name and then
 // by their type. It is a test of terraform's: the stand-in for Google's provider can plan nothing.
-func (w *workspace) render(inputs object) map[string]map[string][]object {
+func (w *workspace) render(inputs object) map[string]map[string][]applied {
 	w.t.Helper()
 	dir := w.path("terraform", "modules", "cloud-run-subscription")
 	runs := object{}
@@ -115,13 +123,13 @@ func (w *workspace) render(inputs object) map[string]map[string][]object {
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		w.t.Fatal(err)
 	}
-	rendered := map[string]map[string][]object{}
+	rendered := map[string]map[string][]applied{}
 	for line := range bytes.Lines(out) {
 		var message struct {
 			Level string `json:"@level"`
 			Run   string `json:"@testrun"`
 			State struct {
-				RootModule struct{ Resources []resource } `json:"root_module"`
+				RootModule struct{ Resources []applied } `json:"root_module"`
 			} `json:"test_state"`
 		}
 		if err := json.Unmarshal(line, &message); err != nil {
@@ -132,9 +140,9 @@ func (w *workspace) render(inputs object) map[string]map[string][]object {
 		}
 		for _, r := range message.State.RootModule.Resources {
 			if rendered[message.Run] == nil {
-				rendered[message.Run] = map[string][]object{}
+				rendered[message.Run] = map[string][]applied{}
 			}
-			rendered[message.Run][r.Type] = append(rendered[message.Run][r.Type], r.Values)
+			rendered[message.Run][r.Type] = append(rendered[message.Run][r.Type], r)
 		}
 	}
 	if err != nil || len(rendered) != len(inputs) {
@@ -168,6 +176,24 @@ func sidecarEnvironment(t *testing.T, containers any) harness.Env {
 	return env
 }
 
+// TestCloudRunReadsNoSecretBeforeItMay: an instance that starts before its account may read the secrets fails the apply.
+func TestCloudRunReadsNoSecretBeforeItMay(t *testing.T) {
+	for name, resources := range newWorkspace(t).withGoogle().render(object{"pool": renderedPools["sasl"], "job": renderedJobs["everything"]}) {
+		found := 0
+		for _, kind := range []string{"google_cloud_run_v2_worker_pool", "google_cloud_run_v2_job"} {
+			for _, r := range resources[kind] {
+				found++
+				if !slices.Contains(r.DependsOn, "google_secret_manager_secret_iam_member.this") {
+					t.Errorf("%s is made without waiting for the right to read the secrets", name)
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("%s: there are %d", name, found)
+		}
+	}
+}
+
 func TestTheBinaryTakesWhatTheCloudRunModuleRenders(t *testing.T) {
 	inputs := object{}
 	for name, fields := range renderedPools {
@@ -182,9 +208,9 @@ func TestTheBinaryTakesWhatTheCloudRunModuleRenders(t *testing.T) {
 			switch {
 			case strings.HasPrefix(name, "pool_") && len(pools) == 1 && len(jobs) == 0:
 				// What Cloud Run sets by itself: the sidecar knows from it how long it has to drain.
-				checkEnvironment(t, sidecarEnvironment(t, at(pools[0], "template", 0, "containers")).With("CLOUD_RUN_WORKER_POOL", "orders-to-billing"))
+				checkEnvironment(t, sidecarEnvironment(t, at(pools[0].Values, "template", 0, "containers")).With("CLOUD_RUN_WORKER_POOL", "orders-to-billing"))
 			case strings.HasPrefix(name, "job_") && len(jobs) == 1 && len(pools) == 0:
-				env := sidecarEnvironment(t, at(jobs[0], "template", 0, "template", 0, "containers"))
+				env := sidecarEnvironment(t, at(jobs[0].Values, "template", 0, "template", 0, "containers"))
 				if env["END_AT"] == "" {
 					t.Error("the job never ends")
 				}
@@ -221,7 +247,7 @@ func TestAlarmsOnCloudRunAskForWhatIsWritten(t *testing.T) {
 	}
 	asked := map[string]bool{} // what the queries name
 	for _, policy := range resources["google_monitoring_alert_policy"] {
-		query := at(policy, "conditions", 0, "condition_prometheus_query_language", 0, "query").(string)
+		query := at(policy.Values, "conditions", 0, "condition_prometheus_query_language", 0, "query").(string)
 		series := ownSeries.FindString(query)
 		if series == "" {
 			t.Errorf("%s asks for no metric of the sidecar", query)
@@ -229,9 +255,9 @@ func TestAlarmsOnCloudRunAskForWhatIsWritten(t *testing.T) {
 		asked[series] = true
 	}
 	for _, metric := range resources["google_logging_metric"] {
-		name, _ := metric["name"].(string)
+		name, _ := metric.Values["name"].(string)
 		series := promQL("logging.googleapis.com/user/" + name)
-		extractor, _ := metric["value_extractor"].(string)
+		extractor, _ := metric.Values["value_extractor"].(string)
 		if extractor != "" {
 			series += "_sum" // the values of a distribution, added up
 		}
@@ -239,7 +265,7 @@ func TestAlarmsOnCloudRunAskForWhatIsWritten(t *testing.T) {
 			t.Errorf("no alarm asks for %s, which PromQL knows as %s", name, series)
 		}
 		delete(asked, series)
-		for _, m := range documentField.FindAllStringSubmatch(metric["filter"].(string)+" "+extractor, -1) {
+		for _, m := range documentField.FindAllStringSubmatch(metric.Values["filter"].(string)+" "+extractor, -1) {
 			if m[1] != "Subscription" && across[m[1]] == "" {
 				t.Errorf("%s: documents have no field %s", name, m[1])
 			}

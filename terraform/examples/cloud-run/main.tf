@@ -1,4 +1,4 @@
-# A worker pool on Cloud Run, with a password from Secret Manager.
+# A worker pool on Cloud Run, with a password from Secret Manager, and alarms.
 
 variable "project_id" {
   description = "Project."
@@ -8,6 +8,11 @@ variable "project_id" {
 variable "image" {
   description = "Image of kafka-sidecar, by digest."
   type        = string
+}
+
+variable "notification_channels" {
+  description = "Who is told of an alarm: projects/<project>/notificationChannels/<id>."
+  type        = list(string)
 }
 
 variable "subnetwork" {
@@ -34,4 +39,8 @@ module "orders_to_billing" {
   location   = "europe-west3"
   network    = { subnetwork = var.subnetwork, tags = ["kafka-client"] }
   instances  = 2
+
+  retry       = { max_attempts = 10 }
+  dead_letter = { topic = "orders-dead" }
+  alarms      = { actions = var.notification_channels, lag = 50000, age_seconds = 86400, dead_letters = 0 }
 }

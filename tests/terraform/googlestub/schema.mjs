@@ -11,7 +11,7 @@ import fs from "node:fs";
 
 const resources = [
   "cloud-run-v2-job", "cloud-run-v2-job-iam-member", "cloud-run-v2-worker-pool", "cloud-scheduler-job", "logging-metric", "monitoring-alert-policy",
-  "secret-manager-secret-iam-member", "service-account",
+  "monitoring-notification-channel", "secret-manager-secret-iam-member", "service-account",
 ];
 const types = {
   String: "string", Number: "number", Boolean: "bool", List: ["list", "string"], NumberList: ["list", "number"],

@@ -152,6 +152,11 @@ run "handler_that_takes_connections" {
 run "schedule" {
   command = apply
 
+  override_resource {
+    target = google_service_account.schedule
+    values = { email = "starter@my-project.iam.gserviceaccount.com" }
+  }
+
   variables {
     schedule = { expression = "0 3 * * *", timezone = "Europe/Berlin", end_at = "latest" }
   }
@@ -175,7 +180,7 @@ run "schedule" {
     condition = (
       google_cloud_scheduler_job.this[0].schedule == "0 3 * * *" && google_cloud_scheduler_job.this[0].time_zone == "Europe/Berlin" && !google_cloud_scheduler_job.this[0].paused
       && google_cloud_scheduler_job.this[0].http_target[0].http_method == "POST"
-      && google_cloud_scheduler_job.this[0].http_target[0].oauth_token[0].service_account_email == google_service_account.schedule[0].email
+      && google_cloud_scheduler_job.this[0].http_target[0].oauth_token[0].service_account_email == "starter@my-project.iam.gserviceaccount.com"
     )
     error_message = "It is started at another time, or by someone else."
   }
@@ -183,6 +188,7 @@ run "schedule" {
   assert {
     condition = (
       google_cloud_run_v2_job_iam_member.schedule[0].name == "orders-to-billing" && google_cloud_run_v2_job_iam_member.schedule[0].project == "my-project" && google_cloud_run_v2_job_iam_member.schedule[0].location == "europe-west3"
+      && google_cloud_run_v2_job_iam_member.schedule[0].member == "serviceAccount:starter@my-project.iam.gserviceaccount.com"
       && google_service_account.schedule[0].account_id == "start-orders-to-billing"
     )
     error_message = "The scheduler may start other jobs."
@@ -194,6 +200,84 @@ run "schedule" {
       && google_cloud_run_v2_job.this[0].template[0].template[0].max_retries == 0
     )
     error_message = "A run is more than one task, or is tried again."
+  }
+}
+
+run "instances_as_given" {
+  command = plan
+
+  variables {
+    instances           = 3
+    memory              = "1Gi"
+    cpu                 = "2"
+    network             = { network = "vpc", subnetwork = "main", tags = ["kafka-client"] }
+    labels              = { team = "billing" }
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.this[0].scaling[0].manual_instance_count == 3 && google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].resources[0].limits == tomap({ cpu = "2", memory = "1Gi" })
+    error_message = "There are more or fewer instances, or they have another size."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_worker_pool.this[0].template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && google_cloud_run_v2_worker_pool.this[0].template[0].vpc_access[0].network_interfaces[0].network == "vpc"
+      && google_cloud_run_v2_worker_pool.this[0].template[0].vpc_access[0].network_interfaces[0].subnetwork == "main"
+      && google_cloud_run_v2_worker_pool.this[0].template[0].vpc_access[0].network_interfaces[0].tags == tolist(["kafka-client"])
+    )
+    error_message = "The instances are in another network."
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.this[0].template[0].containers[0].image == var.image && google_cloud_run_v2_worker_pool.this[0].labels == tomap({ team = "billing" }) && google_cloud_run_v2_worker_pool.this[0].template[0].labels == tomap({ team = "billing" }) && !google_cloud_run_v2_worker_pool.this[0].deletion_protection
+    error_message = "The worker pool is another one."
+  }
+}
+
+run "job_as_given" {
+  command = apply
+
+  variables {
+    schedule            = { expression = "0 3 * * *", end_at = "latest", timeout = "3600s", enabled = false }
+    secrets             = { KAFKA_OPTION_SASL_PASSWORD = { secret = "kafka-password", version = "3" } }
+    memory              = "1Gi"
+    network             = { network = "vpc", subnetwork = "main", tags = ["kafka-client"] }
+    labels              = { team = "billing" }
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = [for e in google_cloud_run_v2_job.this[0].template[0].template[0].containers[0].env : "${e.name} ${e.value_source[0].secret_key_ref[0].secret} ${e.value_source[0].secret_key_ref[0].version}" if length(e.value_source) > 0 && e.value == null] == ["KAFKA_OPTION_SASL_PASSWORD kafka-password 3"]
+    error_message = "The job gets other secrets, or their values."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_job.this[0].template[0].template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && google_cloud_run_v2_job.this[0].template[0].template[0].vpc_access[0].network_interfaces[0].network == "vpc"
+      && google_cloud_run_v2_job.this[0].template[0].template[0].vpc_access[0].network_interfaces[0].subnetwork == "main"
+      && google_cloud_run_v2_job.this[0].template[0].template[0].vpc_access[0].network_interfaces[0].tags == tolist(["kafka-client"])
+    )
+    error_message = "The job is in another network."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_job.this[0].template[0].template[0].containers[0].image == var.image
+      && google_cloud_run_v2_job.this[0].template[0].template[0].containers[0].resources[0].limits == tomap({ cpu = "1", memory = "1Gi" })
+      && google_cloud_run_v2_job.this[0].template[0].template[0].service_account == google_service_account.this[0].email
+      && google_cloud_run_v2_job.this[0].template[0].template[0].timeout == "3600s"
+      && google_cloud_run_v2_job.this[0].template[0].labels == tomap({ team = "billing" })
+      && !google_cloud_run_v2_job.this[0].deletion_protection
+    )
+    error_message = "The job is another one."
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.this[0].paused
+    error_message = "A schedule that is off starts the job."
   }
 }
 
