@@ -241,7 +241,16 @@ func newLogger(cfg *envconfig.Config, w io.Writer) *slog.Logger {
 	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
+	opts.ReplaceAttr = durationsAsText
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// durationsAsText writes 1.5s in JSON, too, where slog would write a number of nanoseconds without its unit.
+func durationsAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // isTerminal says whether w is a character device, as a terminal is.

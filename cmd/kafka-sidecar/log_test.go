@@ -1,0 +1,32 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+)
+
+func TestDurationsInTheLogHaveTheirUnit(t *testing.T) {
+	for _, format := range []string{"", "json", "text"} {
+		var out strings.Builder
+		cfg := &envconfig.Config{Run: envconfig.Run{LogLevel: "info", LogFormat: format}}
+		newLogger(cfg, &out).Info("took", slog.Duration("took", 1500*time.Millisecond), slog.Int("records", 3))
+		if format == "text" {
+			if !strings.Contains(out.String(), "took=1.5s records=3") {
+				t.Errorf("text: %s", out.String())
+			}
+			continue
+		}
+		var line struct {
+			Took    string
+			Records int
+		}
+		if err := json.Unmarshal([]byte(out.String()), &line); err != nil || line.Took != "1.5s" || line.Records != 3 {
+			t.Errorf("format %q: %s (%v)", format, out.String(), err)
+		}
+	}
+}
