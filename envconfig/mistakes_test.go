@@ -228,6 +228,8 @@ func TestUnknownNames(t *testing.T) {
 		"KAFKA_SERVICE_PORT_CLIENT=x": "",
 		"KAFKA_PORT=tcp://1.2.3.4:9":  "",
 		"KAFKA_PORT_9092_TCP=x":       "",
+		"KAFKA_OPTION_SERVICE_HOST=x": "",
+		"KAFKA_OPTION_PORT_1_TCP=x":   "",
 		"HANDLER_PORT_80_TCP_PROTO=x": "",
 		"HANDLER_PORT_80_UDP_PORT=x":  "",
 		"HANDLER_PORT_80_SCTP_ADDR=x": "",

@@ -59,6 +59,12 @@ const optionPrefix = "KAFKA_OPTION_"
 
 var optionVariable = regexp.MustCompile(`^KAFKA_OPTION_[A-Z0-9]+(_{1,3}[A-Z0-9]+)*$`)
 
+// isOptionVariable says whether a variable holds an option. A service called kafka-option makes Kubernetes set names of that form, and no option
+// of librdkafka ends as they do.
+func isOptionVariable(name string) bool {
+	return optionVariable.MatchString(name) && !serviceLink.MatchString(name)
+}
+
 // decodeOption gives the option that KAFKA_OPTION_<NAME> means: _ is a dot, __ is _, ___ is -.
 func decodeOption(variable string) string {
 	name := strings.ToLower(strings.TrimPrefix(variable, optionPrefix))
@@ -73,7 +79,7 @@ func encodeOption(name string) string {
 // optionVariables adds what the KAFKA_OPTION_<NAME> variables give to the options of the subscription's level.
 func (p *parser) optionVariables(settings []setting) []setting {
 	for _, variable := range slices.Sorted(maps.Keys(p.env)) {
-		if !optionVariable.MatchString(variable) {
+		if !isOptionVariable(variable) {
 			continue
 		}
 		base, twin := strings.CutSuffix(variable, "_FILE")

@@ -29,5 +29,8 @@ func TestOptionVariableIsReadBackAsTheOption(t *testing.T) {
 		if got := decodeOption(OptionVariable(o.Name)); got != o.Name {
 			t.Errorf("%s becomes %s, which is read as %s", o.Name, OptionVariable(o.Name), got)
 		}
+		if !isOptionVariable(OptionVariable(o.Name)) {
+			t.Errorf("%s looks like what Kubernetes sets for a service", OptionVariable(o.Name))
+		}
 	}
 }

@@ -35,7 +35,7 @@ func (p *parser) unknownNames() {
 	known := knownNames()
 	candidates := slices.Sorted(maps.Keys(known))
 	for name := range p.env {
-		if known[name] || clusterVariable.MatchString(name) || optionVariable.MatchString(name) || serviceLink.MatchString(name) {
+		if known[name] || clusterVariable.MatchString(name) || isOptionVariable(name) || serviceLink.MatchString(name) {
 			continue
 		}
 		if !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
