@@ -53,6 +53,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"protocol without service", []string{"HANDLER_PROTOCOL=http"}, "HANDLER_PROTOCOL: is set, but the sink is not service://; leave it out"},
 		{"base URL with a user", []string{service, "HANDLER_URL=http://u:p@h"}, "HANDLER_URL: holds a user or password; want them out of the URL, in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"},
 		{"base URL with a query", []string{service, "HANDLER_URL=http://h/?a=b"}, "HANDLER_URL: has a query string; want a base URL without one"},
+		{"URLs with placeholders", []string{service, "HANDLER_URL=http://h/{key}", "DEAD_LETTER_URL=http://h/{topic}", "RESTATE_ADMIN_URL=http://h/}"}, "DEAD_LETTER_URL: holds braces, and nothing is filled into it; want a brace itself as %7B or %7D\nHANDLER_URL: holds braces, and nothing is filled into it; want a brace itself as %7B or %7D\nRESTATE_ADMIN_URL: holds braces, and nothing is filled into it; want a brace itself as %7B or %7D"},
 		{"base URL of another scheme", []string{service, "HANDLER_URL=h:9080"}, "HANDLER_URL: is not an http URL; want http:// or https://"},
 		{"an unknown type", []string{service, base, "HANDLER_TYPE=objects"}, `HANDLER_TYPE: "objects" is not valid; want service, object, object-shared, workflow, workflow-shared or auto`},
 		{"an unknown protocol", []string{service, base, "HANDLER_PROTOCOL=grpc"}, `HANDLER_PROTOCOL: "grpc" is not valid; want http or restate`},

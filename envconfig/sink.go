@@ -104,7 +104,7 @@ func (p *parser) urlSink(variable, text string) {
 // userElsewhere is where the user and password of a URL belong.
 const userElsewhere = "in HANDLER_AUTH or DEAD_LETTER_AUTH and its variables"
 
-// parseHTTPURL checks a URL that requests go to. Errors never repeat it: it may hold a secret.
+// parseHTTPURL checks a URL that requests go to, and into which nothing is filled. Errors never repeat it: it may hold a secret.
 func parseHTTPURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -118,6 +118,8 @@ func parseHTTPURL(text string) (*url.URL, error) {
 		return nil, errors.New("has no host; want http(s)://host/path")
 	case u.Fragment != "" || strings.Contains(text, "#"):
 		return nil, errors.New("has a fragment; want a URL without #")
+	case strings.ContainsAny(text, "{}"):
+		return nil, errors.New("holds braces, and nothing is filled into it; want a brace itself as %7B or %7D")
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		return nil, errors.New("holds spaces or characters beyond ASCII; want them percent-encoded")
 	}
