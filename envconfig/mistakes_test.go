@@ -211,9 +211,23 @@ func TestAllMistakesAreToldAtOnceAndSorted(t *testing.T) {
 	}
 }
 
+func TestMisspeltNamesAreShownBesideTheMistakes(t *testing.T) {
+	got := message(with("SUBSCRIPTON_SINK=http://h/x", "SUBSCRIPTION_SINK=", "CONCURENCY=7", "LOGLEVEL=debug", "LOG_LEVEL=info"))
+	want := strings.Join([]string{
+		"SUBSCRIPTION_SINK: is not set; want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function",
+		"warning: CONCURENCY: is not read by anything here; did you mean CONCURRENCY?",
+		"warning: SUBSCRIPTON_SINK: is not read by anything here; did you mean SUBSCRIPTION_SINK?",
+	}, "\n")
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestUnknownNames(t *testing.T) {
 	cases := map[string]string{
 		"KAFKA_BOOTSTRAP_SERVER=x":    "KAFKA_BOOTSTRAP_SERVER: is not known; did you mean KAFKA_BOOTSTRAP_SERVERS?",
+		"KAFKA_GROUP_ID=x":            "KAFKA_GROUP_ID: is not known; did you mean KAFKA_OPTION_GROUP_ID?",
+		"KAFKA_SASL_PASSWORD_FILE=x":  "KAFKA_SASL_PASSWORD_FILE: is not known; did you mean KAFKA_OPTION_SASL_PASSWORD_FILE?",
 		"SUBSCRIPTIONS=x":             "SUBSCRIPTIONS: is not known; did you mean SUBSCRIPTION?",
 		"HANDLER_TIMOUT=x":            "HANDLER_TIMOUT: is not known; did you mean HANDLER_TIMEOUT?",
 		"RETRY_MAX_INTERVALL=x":       "RETRY_MAX_INTERVALL: is not known; did you mean RETRY_MAX_INTERVAL?",

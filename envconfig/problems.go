@@ -18,13 +18,20 @@ type Problem struct {
 func (p Problem) String() string { return p.Variable + ": " + p.Text }
 
 // Errors holds every mistake of one environment, sorted by variable. It is the error that Parse returns; the process exits with 2.
-type Errors struct{ Problems []Problem }
+type Errors struct {
+	Problems []Problem
+	// Misspelt are the names that are no mistake by themselves but look like one of ours that is not set, which may be what a problem is about.
+	Misspelt []Note
+}
 
-// Error lists the problems, one a line.
+// Error lists the problems, one a line, and after them what may be misspelt.
 func (e *Errors) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.String()
+	var lines []string
+	for _, p := range e.Problems {
+		lines = append(lines, p.String())
+	}
+	for _, n := range e.Misspelt {
+		lines = append(lines, "warning: "+n.String())
 	}
 	return strings.Join(lines, "\n")
 }
@@ -42,6 +49,7 @@ func (n Note) String() string { return n.Variable + ": " + n.Text }
 // report collects what a parse finds.
 type report struct {
 	problems []Problem
+	misspelt []Note
 	notes    []Note
 }
 
@@ -61,7 +69,8 @@ func (r *report) err() error {
 	slices.SortFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.Variable, b.Variable), strings.Compare(a.Text, b.Text))
 	})
-	return &Errors{Problems: slices.Compact(r.problems)}
+	slices.SortFunc(r.misspelt, func(a, b Note) int { return strings.Compare(a.Variable, b.Variable) })
+	return &Errors{Problems: slices.Compact(r.problems), Misspelt: r.misspelt}
 }
 
 // sortedNotes gives warnings first, then by variable.

@@ -41,7 +41,8 @@ func (p *parser) unknownNames() {
 		if !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			unset := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return p.set(c) })
 			if near := nearest(name, unset, 2); near != "" {
-				p.note(slog.LevelWarn, printable(name), "is not read by anything here; did you mean %s?", near)
+				n := Note{slog.LevelWarn, printable(name), "is not read by anything here; did you mean " + near + "?"}
+				p.notes, p.misspelt = append(p.notes, n), append(p.misspelt, n)
 			}
 			continue
 		}
@@ -55,10 +56,21 @@ func (p *parser) unknownNames() {
 			p.fail(printable(name), "is not known; want the value itself in %s", value)
 		case near != "":
 			p.fail(printable(name), "is not known; did you mean %s?", near)
+		case optionMeant(name) != "":
+			p.fail(printable(name), "is not known; did you mean %s?", optionMeant(name))
 		default:
 			p.fail(printable(name), "is not known; want a name of the reference (kafka-sidecar help env)")
 		}
 	}
+}
+
+// optionMeant is the variable for the option that other images would take under this name: KAFKA_SASL_PASSWORD, say.
+func optionMeant(name string) string {
+	name, ok := strings.CutPrefix(name, "KAFKA_")
+	if meant := optionPrefix + name; ok && isOptionVariable(meant) && lookupOption(decodeOption(strings.TrimSuffix(meant, "_FILE"))) != nil {
+		return meant
+	}
+	return ""
 }
 
 // printable keeps a strange name from breaking a line.
