@@ -20,11 +20,12 @@ func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// visible are the bytes that a header value of foreign origin keeps: visible ASCII but for '%', so that the encoding can be undone.
-func visible(c byte) bool { return '!' <= c && c <= '~' && c != '%' }
+// visible are the bytes that a header value of foreign origin keeps. '%' is one of them: a value that is encoded already, as that of baggage is, must
+// not be encoded twice.
+func visible(c byte) bool { return '!' <= c && c <= '~' }
 
-// visibleUnquoted is visible without the double quote: what CloudEvents keeps in headers (HTTP binding 1.0 §3.1.3.2).
-func visibleUnquoted(c byte) bool { return visible(c) && c != '"' }
+// visibleUnquoted is visible without percent and double quote: what CloudEvents keeps in headers (HTTP binding 1.0 §3.1.3.2).
+func visibleUnquoted(c byte) bool { return visible(c) && c != '%' && c != '"' }
 
 // fieldValue are the bytes that a header value may hold (RFC 9110 §5.5) without those above ASCII.
 func fieldValue(c byte) bool { return ' ' <= c && c <= '~' || c == '\t' }

@@ -95,7 +95,7 @@ func validValue(s string) bool {
 	return true
 }
 
-func encodeValue(s string) string { return string(appendEscaped(nil, s, visible)) }
+func encodeValue(s string) string { return string(appendEscaped(nil, s, fieldValue)) }
 
 // variable collects the headers that differ from record to record: their values are written one after the other into one buffer
 // and become one string in the end, so that a dozen headers cost three allocations.
