@@ -122,7 +122,8 @@ func token(text string) bool {
 // neverForwarded says whether a record header of this exact name is never passed on.
 func neverForwarded(name string) bool {
 	name = strings.ToLower(name)
-	return name == "host" || name == "authorization" || strings.HasPrefix(name, "content-") || ownHeader(name) != ""
+	return name == "authorization" || strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "proxy-") || ownHeader(name) != "" ||
+		slices.Contains(hopHeaders, name)
 }
 
 // forwardHeaders reads the patterns of HANDLER_FORWARD_HEADERS.
