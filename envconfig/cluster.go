@@ -35,7 +35,7 @@ func (p *parser) cluster() *cluster {
 	for _, name := range []string{"KAFKA_CLUSTERS", "RESTATE_INGRESS__KAFKA_CLUSTERS"} {
 		if p.set(name) {
 			raws, err := clusterList(p.env[name])
-			clusters = append(clusters, p.listed(name, "", raws, err)...)
+			clusters = append(clusters, p.listed(p.name(name), p.fromFile[name], raws, err)...)
 		}
 	}
 	if file, ok := p.env["KAFKA_CLUSTERS_FILE"]; ok {
@@ -95,7 +95,7 @@ func (p *parser) cluster() *cluster {
 // clusterForms says whether any form but the short one is used, rightly or wrongly.
 func (p *parser) clusterForms() bool {
 	for name := range p.env {
-		if name == "KAFKA_CLUSTERS" || name == "RESTATE_INGRESS__KAFKA_CLUSTERS" || strings.HasPrefix(name, "KAFKA_CLUSTERS_") && !serviceLink.MatchString(name) {
+		if name == "KAFKA_CLUSTERS" || strings.HasPrefix(name, "RESTATE_INGRESS__KAFKA_CLUSTERS") || strings.HasPrefix(name, "KAFKA_CLUSTERS_") && !serviceLink.MatchString(name) {
 			return true
 		}
 	}
@@ -105,11 +105,11 @@ func (p *parser) clusterForms() bool {
 // listed takes over the clusters of a list.
 func (p *parser) listed(variable, file string, raws []rawCluster, err error) []cluster {
 	if err != nil {
-		p.fail(variable, "%v; want %s", err, wantList(file))
+		p.fail(variable, "%v; want %s", err, wantList(variable))
 		return nil
 	}
 	if len(raws) == 0 {
-		p.fail(variable, "lists no cluster; want %s", wantList(file))
+		p.fail(variable, "lists no cluster; want %s", wantList(variable))
 	}
 	var clusters []cluster
 	for i, raw := range raws {
@@ -130,9 +130,9 @@ func (p *parser) listed(variable, file string, raws []rawCluster, err error) []c
 	return clusters
 }
 
-func wantList(file string) string {
+func wantList(variable string) string {
 	const form = `[{name="my-cluster",brokers=["broker:9092"],"sasl.username"="me"}]`
-	if file != "" {
+	if variable == "KAFKA_CLUSTERS_FILE" {
 		return "restate.toml with [[ingress.kafka-clusters]], or a list like " + form
 	}
 	return "a list like " + form + ", or the same as JSON"

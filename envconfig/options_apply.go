@@ -185,7 +185,7 @@ func (a *applied) one(o *option, s setting) {
 // connect settles which brokers are used and what protocol their prefixes set.
 func (a *applied) connect(c *cluster) {
 	variable, of, list := c.variable, "", c.brokers
-	if strings.HasSuffix(c.variable, "KAFKA_CLUSTERS") || c.variable == "KAFKA_CLUSTERS_FILE" {
+	if strings.HasSuffix(strings.TrimSuffix(c.variable, "_FILE"), "KAFKA_CLUSTERS") {
 		of = "cluster " + c.name + ": "
 	}
 	if a.explicit {

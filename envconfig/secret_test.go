@@ -63,6 +63,9 @@ func TestSecretsFromFilesAreReadAgain(t *testing.T) {
 		"Restate's JSON": {`{"source":"kafka://c/t","sink":"http://h/x","options":{"security.protocol":"sasl_ssl","sasl.mechanism":"PLAIN","sasl.username":"me","sasl.password":"old"}}`, `{"options":{"sasl.password":"new"}}`, func(path string) []string {
 			return with("SUBSCRIPTION_SOURCE=", "SUBSCRIPTION_SINK=", "SUBSCRIPTION_FILE="+path)
 		}},
+		"Restate's list": {strings.Replace(list, `"pw"`, `"old"`, 1), strings.Replace(list, `"pw"`, `"new"`, 1), func(path string) []string {
+			return clusterEnv("RESTATE_INGRESS__KAFKA_CLUSTERS_FILE=" + path)
+		}},
 		"restate.toml": {strings.Replace(restateTOML, `"pw"`, `"old"`, 1), strings.Replace(restateTOML, `"pw"`, `"new"`, 1), func(path string) []string {
 			return clusterEnv("KAFKA_CLUSTERS_FILE=" + path)
 		}},

@@ -19,7 +19,7 @@ type variables struct {
 	KafkaOption         string      `env:"-" pattern:"KAFKA_OPTION_<NAME>" file:"true" desc:"one librdkafka option: _ is a dot, __ is _, ___ is -, so that KAFKA_OPTION_SASL_PASSWORD is sasl.password"`
 	KafkaBootstrap      string      `group:"Kafka clusters" env:"KAFKA_BOOTSTRAP_SERVERS" desc:"short form: the brokers of the one cluster, which the source names. A mistake beside any other form"`
 	KafkaClusters       string      `env:"KAFKA_CLUSTERS" desc:"clusters in Restate's own form, [{name=\"my-cluster\",brokers=[\"PLAINTEXT://broker:9092\"],\"sasl.username\"=\"me\"}], or the same as JSON. Other keys are librdkafka options"`
-	RestateClusters     string      `env:"RESTATE_INGRESS__KAFKA_CLUSTERS" desc:"the same, under Restate's name"`
+	RestateClusters     string      `env:"RESTATE_INGRESS__KAFKA_CLUSTERS" file:"true" desc:"the same, under Restate's name"`
 	KafkaClustersFile   string      `env:"KAFKA_CLUSTERS_FILE" desc:"a file with clusters: restate.toml with [[ingress.kafka-clusters]], or the list above"`
 	ClusterName         string      `env:"-" pattern:"KAFKA_CLUSTERS_<n>_NAME" desc:"name of cluster n, counted from 0 without gaps"`
 	ClusterBrokers      string      `env:"-" pattern:"KAFKA_CLUSTERS_<n>_BROKERS" default:"bootstrap.servers of its options" desc:"its brokers, comma separated, each with an optional PLAINTEXT://, SSL://, SASL_PLAINTEXT:// or SASL_SSL:// that sets security.protocol"`
