@@ -27,6 +27,8 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"source without cluster", []string{"SUBSCRIPTION_SOURCE=kafka:///t"}, "SUBSCRIPTION_SOURCE: has no valid cluster name; want kafka://<cluster>/<topic>, the cluster of letters, digits, '.', '_' and '-'"},
 		{"source with several topics", []string{"SUBSCRIPTION_SOURCE=kafka://c/a,b"}, "SUBSCRIPTION_SOURCE: names several topics; want one topic, and one container for each"},
 		{"source with a pattern", []string{"SUBSCRIPTION_SOURCE=kafka://c/^a.*"}, "SUBSCRIPTION_SOURCE: names several topics; want one topic, and one container for each"},
+		{"no file for the sink", []string{"SUBSCRIPTION_SINK=", "SUBSCRIPTION_SINK_FILE=/nowhere/s"}, "SUBSCRIPTION_SINK_FILE: the file cannot be read (no such file or directory); want the path of a readable file"},
+		{"no file for the subscription", []string{"SUBSCRIPTION_SOURCE=", "SUBSCRIPTION_SINK=", "SUBSCRIPTION_FILE=/nowhere/s"}, "SUBSCRIPTION_FILE: the file cannot be read (no such file or directory); want the path of a readable file"},
 		{"no sink", []string{"SUBSCRIPTION_SINK="}, "SUBSCRIPTION_SINK: is not set; " + wantSink},
 		{"sink of another scheme", []string{"SUBSCRIPTION_SINK=ftp://x/y"}, "SUBSCRIPTION_SINK: has no scheme that is known; " + wantSink},
 		{"sink without scheme", []string{"SUBSCRIPTION_SINK=localhost:8080/x"}, "SUBSCRIPTION_SINK: has no scheme that is known; " + wantSink},

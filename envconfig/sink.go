@@ -22,6 +22,8 @@ func (p *parser) sink(variable, text string) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	service := false
 	switch {
+	case text == "" && p.broken[variable+"_FILE"]:
+		return
 	case text == "":
 		p.fail(variable, "%s; %s", missing(variable, "sink"), want)
 		return

@@ -31,6 +31,8 @@ func (p *parser) subscription() []setting {
 			again, err := parseSubscription(text)
 			return again.options, err
 		})
+	} else if p.broken["SUBSCRIPTION_FILE"] {
+		return p.optionVariables(nil) // nobody knows what is in it
 	} else if p.set("SUBSCRIPTION_OPTIONS") {
 		pairs, err := parseOptions(p.vars.SubscriptionOptions)
 		if err != nil {
