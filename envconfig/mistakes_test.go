@@ -214,6 +214,26 @@ func TestAllMistakesAreToldAtOnceAndSorted(t *testing.T) {
 	}
 }
 
+func TestMistakesBesideAnOptionThatCannotBeReadAreToldToo(t *testing.T) {
+	const unknown = "option foo is not one of librdkafka's; want a name of librdkafka's CONFIGURATION.md"
+	path := file(t, "p", "bootstrap.servers=b\ngroup.id=a\ngroup.id=b\nfoo=1\n")
+	for name, c := range map[string]struct{ env, want []string }{
+		"lines": {with("SUBSCRIPTION_OPTIONS=bar\nfoo=1"), []string{
+			"SUBSCRIPTION_OPTIONS: line 1 is not name=value; want a JSON object, or name=value lines", "SUBSCRIPTION_OPTIONS: " + unknown,
+		}},
+		"JSON": {with(`SUBSCRIPTION_OPTIONS={"bar":[],"foo":1}`), []string{
+			"SUBSCRIPTION_OPTIONS: option bar is neither a string nor a number nor a boolean; want one of these", "SUBSCRIPTION_OPTIONS: " + unknown,
+		}},
+		"properties": {with("KAFKA_BOOTSTRAP_SERVERS=", "KAFKA_CLUSTERS_0_NAME=my-cluster", "KAFKA_CLUSTERS_0_OPTIONS_FILE="+path), []string{
+			"KAFKA_CLUSTERS_0_OPTIONS_FILE: line 3 sets group.id a second time; want a .properties file", "KAFKA_CLUSTERS_0_OPTIONS_FILE: " + unknown,
+		}},
+	} {
+		if got, want := message(c.env), strings.Join(c.want, "\n"); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
 func TestMisspeltNamesAreShownBesideTheMistakes(t *testing.T) {
 	got := message(with("SUBSCRIPTON_SINK=http://h/x", "SUBSCRIPTION_SINK=", "CONCURENCY=7", "LOGLEVEL=debug", "LOG_LEVEL=info"))
 	want := strings.Join([]string{

@@ -9,11 +9,12 @@ import (
 )
 
 // parseProperties reads a Java .properties file: # and ! begin comments, a backslash at a line's end continues it, and = or : or spaces
-// part name from value. A name that is there twice is a mistake, though Java would take the last one. Errors tell the line only.
+// part name from value. A name that is there twice is a mistake, though Java would take the last one. The error is the first and tells the line only; with it come the options that can be read all the same.
 func parseProperties(text string) ([]pair, error) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	lines := strings.Split(text, "\n")
 	var pairs []pair
+	var broken error
 	seen := map[string]bool{}
 	for i := 0; i < len(lines); i++ {
 		first := i + 1
@@ -29,16 +30,20 @@ func parseProperties(text string) ([]pair, error) {
 			line = line[:len(line)-1]
 		}
 		one, err := property(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d %w", first, err)
+		switch {
+		case err != nil:
+			err = fmt.Errorf("line %d %w", first, err)
+		case seen[one.name]:
+			err = fmt.Errorf("line %d sets %s a second time", first, shownName(one.name))
+		default:
+			seen[one.name] = true
+			pairs = append(pairs, one)
 		}
-		if seen[one.name] {
-			return nil, fmt.Errorf("line %d sets %s a second time", first, shownName(one.name))
+		if broken == nil {
+			broken = err
 		}
-		seen[one.name] = true
-		pairs = append(pairs, one)
 	}
-	return pairs, nil
+	return pairs, broken
 }
 
 // continued says whether the line ends with an odd number of backslashes.

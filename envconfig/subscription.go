@@ -97,12 +97,14 @@ func parseSubscription(text string) (wholeSubscription, error) {
 	return s, nil
 }
 
-// parseOptions reads options as a JSON object or as name=value lines.
+// parseOptions reads options as a JSON object or as name=value lines. With the first error come the options that can be read all the same, so that
+// what is wrong with them is told in one go.
 func parseOptions(text string) ([]pair, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return parseJSONOptions(text)
 	}
 	var pairs []pair
+	var first error
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -113,11 +115,14 @@ func parseOptions(text string) ([]pair, error) {
 		name, value, ok := strings.Cut(line, "=")
 		name = strings.TrimSpace(name)
 		if !ok || name == "" {
-			return nil, fmt.Errorf("line %d is not name=value; want a JSON object, or name=value lines", number)
+			if first == nil {
+				first = fmt.Errorf("line %d is not name=value; want a JSON object, or name=value lines", number)
+			}
+			continue
 		}
 		pairs = append(pairs, pair{name, strings.TrimSpace(value)})
 	}
-	return pairs, nil
+	return pairs, first
 }
 
 func parseJSONOptions(text string) ([]pair, error) {
@@ -125,8 +130,9 @@ func parseJSONOptions(text string) ([]pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	pairs := make([]pair, len(members))
-	for i, m := range members {
+	var pairs []pair
+	var first error
+	for _, m := range members {
 		value := string(m.raw)
 		switch m.raw[0] {
 		case '"':
@@ -134,11 +140,14 @@ func parseJSONOptions(text string) ([]pair, error) {
 				return nil, notJSON(0)
 			}
 		case '{', '[', 'n':
-			return nil, fmt.Errorf("option %s is neither a string nor a number nor a boolean; want one of these", shownName(m.name))
+			if first == nil {
+				first = fmt.Errorf("option %s is neither a string nor a number nor a boolean; want one of these", shownName(m.name))
+			}
+			continue
 		}
-		pairs[i] = pair{m.name, value}
+		pairs = append(pairs, pair{m.name, value})
 	}
-	return pairs, nil
+	return pairs, first
 }
 
 // member is one field of a JSON object.
