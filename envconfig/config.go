@@ -39,12 +39,13 @@ const (
 // Sink is the parsed SUBSCRIPTION_SINK.
 type Sink struct {
 	Kind    SinkKind
-	URL     Secret // SinkHTTP: the URL template, its query may hold a secret
+	URL     Secret // SinkHTTP: the URL template, its query may hold a secret; see LoadURL
 	Service string // SinkService
 	Handler string // SinkService
 	Lambda  Lambda // SinkLambda
 	Keyed   bool   // the record's key is part of the request's path
 	Display string // the sink without its query, for logs and /subscription
+	from    *urlFile
 }
 
 // Lambda is a function and where the Invoke API is called for it.
@@ -201,8 +202,9 @@ type Delivery struct {
 // DeadLetter is where failed records go; at most one of Topic and URL is set.
 type DeadLetter struct {
 	Topic string
-	URL   Secret
-	Auth  Auth // of URL
+	URL   Secret // see LoadURL
+	Auth  Auth   // of URL
+	from  *urlFile
 }
 
 // StartAt is the parsed START_AT or auto.offset.reset.

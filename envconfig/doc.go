@@ -16,7 +16,7 @@
 // The error is an *Errors. No message holds the value of a variable that may hold a secret: not an option's value, a header's, a URL,
 // nor a file's path or content. Values of durations, counts and words are quoted, since seeing them is what helps.
 //
-// Secrets that come from a file keep the way to it (SecretRef.Load, PEM.Load, Handler.LoadHeaders), so that a rotated secret is used
+// Secrets that come from a file keep the way to it (SecretRef.Load, PEM.Load, Handler.LoadHeaders, Sink.LoadURL), so that a rotated secret is used
 // without a restart.
 package envconfig
 

@@ -143,6 +143,10 @@ func (p *parser) deadLetter() {
 			p.fail(p.name("DEAD_LETTER_URL"), "%v", err)
 		}
 		d.URL = Secret(v.DeadLetterURL)
+		d.from = p.urlFrom("DEAD_LETTER_URL", wholeFile, func(text string) error {
+			_, err := parseHTTPURL(text)
+			return err
+		})
 	} else if v.DeadLetterAuth != "none" && !p.broken["DEAD_LETTER_AUTH"] {
 		p.fail("DEAD_LETTER_AUTH", "is set, but DEAD_LETTER_URL is not; leave it out")
 	}

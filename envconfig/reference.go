@@ -50,7 +50,7 @@ const referenceHead = `# Environment variables
 
 Durations are like ` + "`500ms`, `20s` or `1m30s`, sizes like `64MiB` or `65536`, booleans `true` or `false`" + `. An empty variable counts as unset.
 A variable marked ` + "`_FILE`" + ` may be given by a file instead, named by the variable with that suffix: one trailing newline is trimmed, and both
-set is a mistake. Secrets from files are read again when they are used, but for those inside URLs, which are read once at start.
+set is a mistake. Secrets from files are read again when they are used; of a URL in a file only the query may change.
 
 A name that begins with ` + "`KAFKA_`, `SUBSCRIPTION`, `HANDLER_`, `RETRY_`, `DEAD_LETTER_`, `PARKED_` or `MAX_IN_FLIGHT`" + ` and that is not below is a
 mistake, except for what Kubernetes sets for services. All mistakes are told at once, at start, with exit code 2.

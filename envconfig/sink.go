@@ -82,25 +82,37 @@ func (p *parser) handlerBase() {
 
 // urlSink reads a URL template.
 func (p *parser) urlSink(variable, text string) {
+	if err := checkTemplate(text); err != nil {
+		p.fail(variable, "%v", err)
+		return
+	}
+	s := Sink{Kind: SinkHTTP, URL: Secret(text), Keyed: keyedURL(text), Display: withoutQuery(text)}
+	if p.set("SUBSCRIPTION") {
+		s.from = p.urlFrom("SUBSCRIPTION", sinkOfSubscription, checkTemplate)
+	} else {
+		s.from = p.urlFrom("SUBSCRIPTION_SINK", wholeFile, checkTemplate)
+	}
+	p.cfg.Subscription.Sink = s
+}
+
+// checkTemplate says what is wrong with a URL template. Errors never repeat it.
+func checkTemplate(text string) error {
 	// A stand-in of letters keeps the template a valid URL, so that one parser checks everything else about it.
 	filled := text
 	for _, name := range placeholders {
 		filled = strings.ReplaceAll(filled, name, "x")
 	}
 	if strings.ContainsAny(filled, "{}") {
-		p.fail(variable, "holds braces that are no placeholder; want only {key}, {topic}, {partition} and {offset}, and a brace itself as %%7B or %%7D")
-		return
+		return errors.New("holds braces that are no placeholder; want only {key}, {topic}, {partition} and {offset}, and a brace itself as %7B or %7D")
 	}
 	if _, err := parseHTTPURL(filled); err != nil {
-		p.fail(variable, "%v", err)
-		return
+		return err
 	}
 	_, rest, _ := strings.Cut(text, "://")
 	if end := strings.IndexAny(rest, "/?"); strings.Contains(rest[:max(end, 0)], "{") || end < 0 && strings.Contains(rest, "{") {
-		p.fail(variable, "has a placeholder in its host; want placeholders in the path or the query only")
-		return
+		return errors.New("has a placeholder in its host; want placeholders in the path or the query only")
 	}
-	p.cfg.Subscription.Sink = Sink{Kind: SinkHTTP, URL: Secret(text), Keyed: strings.Contains(text, "{key}"), Display: withoutQuery(text)}
+	return nil
 }
 
 // userElsewhere is where the user and password of a URL belong.

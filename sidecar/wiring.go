@@ -16,6 +16,7 @@ import (
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/invoke"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/lanes"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // This file turns the one configuration into what each room needs. Rooms do not know envconfig, and envconfig knows no room.
@@ -96,6 +97,12 @@ func invokeConfig(cfg *envconfig.Config, skippedHeader func()) invoke.Config {
 		c.Kind, c.URLTemplate = invoke.Lambda, ""
 		c.BaseURL, c.Function, c.Qualifier = sink.Lambda.Endpoint, sink.Lambda.Function, sink.Lambda.Qualifier
 		return c
+	}
+	if sink.Reloads() {
+		c.LoadURL = func() (string, error) {
+			url, err := sink.LoadURL()
+			return url.Reveal(), err
+		}
 	}
 	c.Headers = handlerHeaders(h.Headers)
 	if h.HeadersFile != "" {
@@ -206,11 +213,15 @@ func deadLetterTarget(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logge
 		if err != nil {
 			return nil, fmt.Errorf("DEAD_LETTER_URL: %w", err)
 		}
+		url, err := reload.New(cfg.DeadLetter.LoadURL)
+		if err != nil {
+			return nil, fmt.Errorf("DEAD_LETTER_URL: %w", err)
+		}
 		proof, err := newAuth(&cfg.DeadLetter.Auth, log)
 		if err != nil {
 			return nil, fmt.Errorf("DEAD_LETTER_AUTH: %w", err)
 		}
-		return deadletter.NewURL(poster{i, proof, cfg.DeadLetter.URL}), nil
+		return deadletter.NewURL(poster{i, proof, url}), nil
 	}
 	return nil, nil
 }
@@ -224,7 +235,7 @@ func HandlerTLS(cfg *envconfig.Config) (*tls.Config, error) {
 type poster struct {
 	invoker *invoke.Invoker
 	auth    auth.Auth
-	url     envconfig.Secret
+	url     *reload.Value[envconfig.Secret]
 }
 
 // Close ends the idle connections, and what auth renews.
@@ -247,7 +258,7 @@ func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter
 	for i, f := range facts {
 		headers[i] = invoke.Header{Name: f.Name, Value: f.Value}
 	}
-	res := p.invoker.Post(ctx, p.url.Reveal(), signer(p.auth), rec, headers)
+	res := p.invoker.Post(ctx, p.url.Get(time.Now()).Reveal(), signer(p.auth), rec, headers)
 	switch {
 	case res.Class == invoke.Done && res.Status/100 == 2:
 		return nil

@@ -46,7 +46,8 @@ type PEM struct{ Value, File string }
 // Config is one sink. Only Timeout and the URL parts of the Kind are required; the zero value of everything else is its default.
 type Config struct {
 	Kind        Kind
-	URLTemplate string // HTTP: may hold {key}, {topic}, {partition}, {offset} in path and query; the query may hold a secret
+	URLTemplate string                 // HTTP: may hold {key}, {topic}, {partition}, {offset} in path and query; the query may hold a secret
+	LoadURL     func() (string, error) // URLTemplate as it is now, where it comes from a file; nil: it does not change
 
 	BaseURL  string // Service: POST {BaseURL}/{Service}/{Handler}, with the key in between for every Type but service
 	Service  string
@@ -165,8 +166,9 @@ type Invoker struct {
 	cfg       Config
 	keyed     bool
 	utf8Key   bool // the path's key must be valid UTF-8
-	target    target
-	noKey     bool // the handler's identity of a record is the key in the path: no idempotency-key
+	target    *target
+	rotating  *reload.Value[*target] // target as it is now; nil: it does not change
+	noKey     bool                   // the handler's identity of a record is the key in the path: no idempotency-key
 	verdicts  verdicts
 	names     names
 	toHandler []constantHeader // of every attempt, with Config.Headers, which may hold the handler's credentials
@@ -194,9 +196,14 @@ func New(cfg Config) (*Invoker, error) {
 	if err != nil {
 		return nil, err
 	}
+	rotating, err := cfg.rotating()
+	if err != nil {
+		return nil, err
+	}
 	i := &Invoker{
 		cfg:       cfg,
 		target:    target,
+		rotating:  rotating,
 		keyed:     cfg.Keyed || target.keyed(),
 		utf8Key:   cfg.Kind == Service,
 		noKey:     cfg.ingress() && cfg.Type == "workflow",
@@ -276,7 +283,11 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 	if r, decided := i.Precheck(rec); decided {
 		return r
 	}
-	u := i.target.fill(rec, i.cfg.Topic, i.utf8Key)
+	to := i.target
+	if i.rotating != nil {
+		to = i.rotating.Get(i.cfg.Now())
+	}
+	u := to.fill(rec, i.cfg.Topic, i.utf8Key)
 	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true, auth: i.cfg.Auth}
 	if i.cfg.Tracer != nil {
 		return i.traced(ctx, u, q)

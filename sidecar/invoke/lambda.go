@@ -26,13 +26,13 @@ const (
 	maxClientContext = 3583
 )
 
-func (c *Config) lambdaTarget() (target, error) {
+func (c *Config) lambdaTarget() (*target, error) {
 	t, err := parseTarget(c.BaseURL)
 	if err != nil {
-		return target{}, err
+		return nil, err
 	}
 	if c.Function == "" || t.fixed == nil {
-		return target{}, errors.New("parse sink: a function and an endpoint are both needed")
+		return nil, errors.New("parse sink: a function and an endpoint are both needed")
 	}
 	path := strings.TrimSuffix(t.fixed.EscapedPath(), "/") + "/2015-03-31/functions/" + string(appendSegment(nil, c.Function)) + "/invocations"
 	t.path, t.query, t.fixed = []part{{text: path}}, nil, nil

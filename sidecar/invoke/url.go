@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // target is the sink's URL, taken apart once and put together for every record.
@@ -41,7 +42,7 @@ var (
 )
 
 // target takes the URL of the configuration apart.
-func (c *Config) target() (target, error) {
+func (c *Config) target() (*target, error) {
 	switch c.Kind {
 	case HTTP:
 		return parseTarget(c.URLTemplate)
@@ -49,15 +50,15 @@ func (c *Config) target() (target, error) {
 		return c.lambdaTarget()
 	}
 	if c.Service == "" || c.Handler == "" {
-		return target{}, errors.New("parse sink: service and handler are both needed")
+		return nil, errors.New("parse sink: service and handler are both needed")
 	}
 	base, query, _ := strings.Cut(c.BaseURL, "?")
 	if strings.ContainsAny(base, "{}") {
-		return target{}, errors.New("parse sink: nothing is filled into a base URL")
+		return nil, errors.New("parse sink: nothing is filled into a base URL")
 	}
 	t, err := parseTarget(base)
 	if err != nil {
-		return target{}, err
+		return nil, err
 	}
 	prefix := strings.TrimSuffix(t.fixed.EscapedPath(), "/")
 	if c.ingress() {
@@ -78,16 +79,30 @@ func (c *Config) target() (target, error) {
 	return t, nil
 }
 
+// rotating follows the URL of the configuration where that can change.
+func (c *Config) rotating() (*reload.Value[*target], error) {
+	if c.Kind != HTTP || c.LoadURL == nil {
+		return nil, nil
+	}
+	return reload.New(func() (*target, error) {
+		template, err := c.LoadURL()
+		if err != nil {
+			return nil, err
+		}
+		return parseTarget(template)
+	})
+}
+
 // parseTarget reads a template. What goes over the wire is exactly its text, but for bytes that a request line cannot hold, which are percent-encoded.
 // Errors hold no part of the URL.
-func parseTarget(template string) (target, error) {
+func parseTarget(template string) (*target, error) {
 	scheme, rest, found := strings.Cut(template, "://")
 	scheme = strings.ToLower(scheme)
 	if !found || scheme != "http" && scheme != "https" {
-		return target{}, errNotURL
+		return nil, errNotURL
 	}
 	if strings.Contains(rest, "#") {
-		return target{}, errFragment
+		return nil, errFragment
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -95,25 +110,25 @@ func parseTarget(template string) (target, error) {
 	}
 	host, rest := rest[:end], rest[end:]
 	if strings.ContainsAny(host, "{}") {
-		return target{}, errors.New("parse sink: nothing is filled into the host")
+		return nil, errors.New("parse sink: nothing is filled into the host")
 	}
 	if strings.Contains(host, "@") {
-		return target{}, errUserInfo
+		return nil, errUserInfo
 	}
 	if u, err := url.Parse(scheme + "://" + host); err != nil || u.Hostname() == "" {
-		return target{}, errNotURL
+		return nil, errNotURL
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	if path == "" {
 		path = "/"
 	}
-	t := target{scheme: scheme, host: host}
+	t := &target{scheme: scheme, host: host}
 	var err error
 	if t.path, err = parseParts(path, cleanPath); err != nil {
-		return target{}, err
+		return nil, err
 	}
 	if t.query, err = parseParts(query, func(s string) (string, error) { return cleanQuery(s), nil }); err != nil {
-		return target{}, err
+		return nil, err
 	}
 	t.fix()
 	return t, nil
