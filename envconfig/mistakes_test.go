@@ -235,11 +235,11 @@ func TestMistakesBesideAnOptionThatCannotBeReadAreToldToo(t *testing.T) {
 }
 
 func TestMisspeltNamesAreShownBesideTheMistakes(t *testing.T) {
-	got := message(with("SUBSCRIPTON_SINK=http://h/x", "SUBSCRIPTION_SINK=", "CONCURENCY=7", "LOGLEVEL=debug", "LOG_LEVEL=info"))
+	got := message(with("UBSCRIPTION_SINK=http://h/x", "SUBSCRIPTION_SINK=", "CONCURENCY=7", "LOGLEVEL=debug", "LOG_LEVEL=info"))
 	want := strings.Join([]string{
 		"SUBSCRIPTION_SINK: is not set; want service://<Service>/<handler>, http(s)://host/path, or lambda:// and a function",
 		"warning: CONCURENCY: is not read by anything here; did you mean CONCURRENCY?",
-		"warning: SUBSCRIPTON_SINK: is not read by anything here; did you mean SUBSCRIPTION_SINK?",
+		"warning: UBSCRIPTION_SINK: is not read by anything here; did you mean SUBSCRIPTION_SINK?",
 	}, "\n")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
