@@ -133,12 +133,13 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 	for _, c := range fixed {
 		h[c.key] = c.values
 	}
+	i.forward.add(h, rec.Headers)
 	if q.handler {
+		// Over what the record has: a file may have been given further names since the forwarder learnt them.
 		for _, c := range i.user.Get(i.cfg.Now()).fixed {
 			h[c.key] = c.values
 		}
 	}
-	i.forward.add(h, rec.Headers)
 	h["kafka-sidecar-timeout-ms"] = left
 
 	var scratch [512]byte

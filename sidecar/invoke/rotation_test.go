@@ -4,12 +4,36 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
+
+func TestRecordCannotSetAHeaderThatTheUserAddedToTheFile(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	defer server.Close()
+	now := time.Unix(0, 0)
+	headers := []Header{{"X-First", "mine"}}
+	i := newInvoker(t, Config{
+		URLTemplate: server.URL, Headers: headers, ForwardHeaders: []string{"*"}, Now: func() time.Time { return now },
+		LoadHeaders: func() ([]Header, error) { return headers, nil },
+	})
+	rec := &record.Record{Value: []byte("v"), Headers: []record.Header{{Name: "x-first", Value: []byte("theirs")}, {Name: "x-api-key", Value: []byte("theirs")}}}
+	headers = append(headers, Header{"X-Api-Key", "mine"})
+	now = now.Add(2 * reload.Interval)
+	if res := i.Attempt(t.Context(), rec, 1); res.Class != Done {
+		t.Fatalf("attempt: %v", res.Err)
+	}
+	for _, name := range []string{"X-First", "X-Api-Key"} {
+		if got := seen.Values(name); !slices.Equal(got, []string{"mine"}) {
+			t.Errorf("%s is %q, want that of the user alone", name, got)
+		}
+	}
+}
 
 func TestRotatedQueryIsUsedWithoutARestart(t *testing.T) {
 	var seen []string
