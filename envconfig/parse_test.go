@@ -223,7 +223,7 @@ func TestNotes(t *testing.T) {
 		{"no verification", []string{"SUBSCRIPTION_OPTIONS=security.protocol=ssl\nenable.ssl.certificate.verification=false"}, "WARN SUBSCRIPTION_OPTIONS: option enable.ssl.certificate.verification is false: any broker is trusted, and who is between can read and change everything"},
 		{"a name near ours", []string{"LOGLEVEL=debug", "PAUSE=true", "PATH=/bin"}, "WARN LOGLEVEL: is not read by anything here; did you mean LOG_LEVEL?\nWARN PAUSE: is not read by anything here; did you mean PAUSED?"},
 		{"a name near one that is set", []string{"LOGLEVEL=debug", "LOG_LEVEL=info"}, ""},
-		{"who commits, whatever the value says", []string{`SUBSCRIPTION_OPTIONS={"enable.auto.commit":"yes","enable.auto.offset.store":0}`}, "INFO SUBSCRIPTION_OPTIONS: option enable.auto.commit has no effect: settled offsets are always committed by us\nINFO SUBSCRIPTION_OPTIONS: option enable.auto.offset.store has no effect: an offset counts when its record is settled"},
+		{"who commits, whatever the value says", []string{`SUBSCRIPTION_OPTIONS={"enable.auto.commit":"yes","enable.auto.offset.store":"never"}`}, "INFO SUBSCRIPTION_OPTIONS: option enable.auto.commit has no effect: settled offsets are always committed by us\nINFO SUBSCRIPTION_OPTIONS: option enable.auto.offset.store has no effect: an offset counts when its record is settled"},
 		{"our variable wins over a cluster's option", []string{
 			"KAFKA_BOOTSTRAP_SERVERS=", `KAFKA_CLUSTERS=[{name="my-cluster",brokers=["b:1"],"auto.offset.reset"="earliest"}]`, "START_AT=latest",
 		}, "INFO KAFKA_CLUSTERS: cluster my-cluster: option auto.offset.reset has no effect: START_AT is set and wins"},
