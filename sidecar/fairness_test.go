@@ -232,3 +232,32 @@ func TestLongCommitIntervalIsNoStuckLoop(t *testing.T) {
 		t.Error("a loop that does not turn at all counts as alive")
 	}
 }
+
+func TestKeysThatFailUseUpAQuarterOfTheRateLimitAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// A hundred keys that fail ask for more than ten attempts a second, whatever their waits have grown to.
+		s := newStage(t, func(c *flowConfig) { c.rate, c.limits.Concurrency, c.policy.maxInterval = 10, 64, time.Second })
+		defer s.end()
+		const bad, good = 100, 60
+		s.handle = func(_ context.Context, rec *record.Record, _ int) invoke.Result {
+			if rec.Offset < bad {
+				return invoke.Result{Class: invoke.Retry, Status: 500}
+			}
+			return invoke.Result{Class: invoke.Done}
+		}
+		s.admit(0, numbered(bad)...)
+		pass(15 * time.Second)
+		s.admit(bad, numbered(bad + good)[bad:]...)
+		pass(10 * time.Second)
+		if got := s.deliveredCount(); got != good {
+			t.Errorf("%d of %d records of healthy keys are delivered after 10s at 10 attempts a second: keys that fail use up the rate", got, good)
+		}
+		tried := 0
+		for _, n := range s.tried() {
+			tried += n
+		}
+		if tried > 260 || tried < 240 {
+			t.Errorf("%d attempts in 25s at 10 a second", tried)
+		}
+	})
+}

@@ -174,6 +174,7 @@ func newFlow(cfg flowConfig, m *metrics.Metrics, log *slog.Logger) *flow {
 	if cfg.parent == nil {
 		cfg.parent = context.Background()
 	}
+	cfg.limits.Paced = cfg.rate > 0
 	f := &flow{
 		common: cfg.common, cfg: cfg, metrics: m, log: log,
 		lanes: lanes.New(cfg.ordering, cfg.nullKeyIsLane, cfg.limits), parts: map[int32]*partition{},

@@ -16,10 +16,12 @@
 //
 // Lanes are served in the order in which they became ready, whatever their partition. While first attempts are ready,
 // further attempts hold at most a quarter of the slots (at least one) and are preferred up to that, so neither kind can
-// starve the other; with fewer than four slots the two alternate. A further attempt whose previous one was slow (a
-// timeout) is held to the quarter always, else keys that hang would fill all slots in a quiet moment and keep them when
-// others come. It leaves a quarter of the quarter to further attempts that are quick, else a recovering key would wait
-// behind every hanging one.
+// starve the other; with fewer than four slots the two alternate. Where attempts begin at a limited rate, slots are free
+// and divide nothing: there one attempt in four is a further one as long as first ones are ready.
+//
+// A further attempt whose previous one was slow (a timeout) is held to the quarter always, else keys that hang would fill
+// all slots in a quiet moment and keep them when others come. It leaves a quarter of the quarter to further attempts that
+// are quick, else a recovering key would wait behind every hanging one.
 //
 // # Bounds
 //

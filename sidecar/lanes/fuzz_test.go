@@ -53,6 +53,7 @@ func play(t *testing.T, program []byte) {
 		MaxInFlightBytes: []int64{0, 300, 1000, 5000, 50000}[arg(5)],
 		ParkedMax:        arg(30),
 		ParkedMaxBytes:   []int64{0, 300, 1000, 5000, 50000}[arg(5)],
+		Paced:            arg(3) == 0,
 	})
 	m := newModel(t, l)
 	for p := range int32(1 + arg(3)) {

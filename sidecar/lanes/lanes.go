@@ -24,6 +24,7 @@ type Limits struct {
 	MaxInFlightBytes int64 // and their bytes, as record.Record.Size counts them
 	ParkedMax        int   // records held by parked lanes
 	ParkedMaxBytes   int64
+	Paced            bool // the caller begins attempts at a limited rate, which is then shared as the slots are
 }
 
 // Item is a record in its lane. Record, Begun and FirstAttempt are only read by the caller; Note is the caller's own.
@@ -55,7 +56,8 @@ type Lanes struct {
 	retries    int     // of these, by further attempts
 	slowly     int     // of these, by those after a slow one
 	parkedKeys int
-	retryLast  bool // the last attempt begun was a further one
+	paced      bool
+	firsts     int // first attempts begun since the last further one
 	turns      uint64
 
 	records, bytes meter
@@ -74,6 +76,7 @@ func New(o Ordering, nullKeyIsLane bool, limits Limits) *Lanes {
 		ordering:      o,
 		nullKeyIsLane: nullKeyIsLane,
 		slots:         max(1, limits.Concurrency),
+		paced:         limits.Paced,
 		parts:         make(map[int32]*part),
 	}
 	l.share = max(1, l.slots/4)
@@ -151,7 +154,10 @@ func (l *Lanes) Next(now time.Time) *Item {
 		ln.part.running.push(ln)
 	}
 	l.running++
-	l.retryLast = ln.parked
+	l.firsts++
+	if ln.parked {
+		l.firsts = 0
+	}
 	ln.enter(isRunning)
 	it := ln.head
 	it.Begun++
@@ -176,7 +182,8 @@ func (l *Lanes) pick(now time.Time) *lane {
 		}
 		return first
 	}
-	if l.retries >= l.share || l.slots < 4 && l.retryLast {
+	// Where a slot is more than a quarter, or where it is not for want of slots that attempts wait, the share is one of turns.
+	if l.retries >= l.share || l.slots < 4 && l.firsts < 1 || l.paced && l.firsts < 3 {
 		return first
 	}
 	return retry

@@ -21,7 +21,7 @@ type model struct {
 	all     []*modelPart // incarnations, also closed ones
 	running []*modelItem
 	stale   []*Item // ended or dropped: every call with one must be refused
-	last    bool    // the last attempt begun was a retry
+	begun   []bool  // of every attempt, whether it was a further one
 	turns   int
 
 	added, settled, dropped int
@@ -210,7 +210,14 @@ func (m *model) expect() *modelLane {
 			retry = ln
 		}
 	}
-	if len(m.ready) == 0 || retry != nil && retries < quarter && (m.l.slots >= 4 || !m.last) {
+	rest := 0 // so many first attempts come between two further ones
+	switch {
+	case m.l.paced:
+		rest = 3
+	case m.l.slots < 4:
+		rest = 1
+	}
+	if len(m.ready) == 0 || retry != nil && retries < quarter && !slices.Contains(m.begun[max(0, len(m.begun)-rest):], true) && len(m.begun) >= rest {
 		return retry
 	}
 	return m.ready[0]
@@ -238,7 +245,7 @@ func (m *model) next() {
 	if last, ok := want.part.settled[want.key]; ok && last >= it.Record.Offset {
 		m.t.Fatalf("key %q: %d begins after %d was settled", want.key, it.Record.Offset, last)
 	}
-	want.running, m.last = true, want.parked
+	want.running, m.begun = true, append(m.begun, want.parked)
 	if !want.parked {
 		m.ready = m.ready[1:]
 	}
