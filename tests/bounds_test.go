@@ -61,6 +61,30 @@ func TestBytesInFlightAreBounded(t *testing.T) {
 	h.WaitSettled(records)
 }
 
+func TestTheLeastBoundsSlowEveryPartitionAndStopNone(t *testing.T) {
+	b := harness.Fake(t)
+	topic := b.CreateTopic(5) // the last one stays empty, and its reader waits there for ever
+	h := harness.NewHandler(t, func(c harness.Call) harness.Answer {
+		if c.Offset%7 == 3 && c.Attempt < 3 {
+			return harness.Answer{Status: 500}
+		}
+		return harness.Answer{}
+	})
+	env := harness.TestEnv(b, topic, h).With("CONCURRENCY", "1", "MAX_IN_FLIGHT", "1", "MAX_IN_FLIGHT_BYTES", "1", "PARKED_MAX", "1", "PARKED_MAX_BYTES", "1")
+	var records []*kgo.Record
+	for i := range 100 {
+		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % 4), Key: []byte(strconv.Itoa(i % 10)), Value: []byte("x")})
+	}
+	b.ProduceAt(records...)
+	harness.Start(t, env)
+	h.WaitSettled(records)
+	h.CheckOrder(t, records, harness.Once, nil)
+	b.WaitCommitted(env.Group(), topic)
+	if most := h.MaxRunning(); most != 1 {
+		t.Errorf("%d attempts at once with every bound at 1", most)
+	}
+}
+
 func TestManyPartitionsFillEverySlot(t *testing.T) {
 	b := harness.Fake(t)
 	topic := b.CreateTopic(64)

@@ -369,3 +369,18 @@ func TestParkedUseIsThatOfTheFullestPartition(t *testing.T) {
 		t.Errorf("%d %% of nothing", got)
 	}
 }
+
+func TestQuietPartitionsLeaveABusyOneAReservationHoweverSmallTheBound(t *testing.T) {
+	const n = 5
+	b := newBench(t, ByKey, n, Limits{Concurrency: 4, MaxInFlight: 1000, MaxInFlightBytes: 1, ParkedMax: 10, ParkedMaxBytes: 1})
+	for p := range int32(n) {
+		want(t, "a byte for each", b.Reserve(p, 1<<20), 1)
+	}
+	for p := range int32(n) {
+		want(t, "its record, while the others ask for more", b.Secure(p, size), true)
+		want(t, "a second one above the bound", b.Secure((p+1)%n, size), false)
+		b.add(p, "k")
+		b.Settle(b.begin(start, "k"))
+		want(t, "a byte again", b.Reserve(p, 1<<20), 1)
+	}
+}

@@ -61,6 +61,7 @@ type Lanes struct {
 	turns      uint64
 
 	records, bytes meter
+	maxBytes       int64 // of the in-flight bytes, see divide
 
 	spare  *lane // empty lanes to use again, chained by next
 	spares int
@@ -83,7 +84,7 @@ func New(o Ordering, nullKeyIsLane bool, limits Limits) *Lanes {
 	l.slowShare = l.share - l.share/4
 	l.records.inFlight.max = max(1, int64(limits.MaxInFlight))
 	l.records.parked.max = max(0, int64(limits.ParkedMax))
-	l.bytes.inFlight.max = max(1, limits.MaxInFlightBytes)
+	l.maxBytes = max(1, limits.MaxInFlightBytes)
 	l.bytes.parked.max = max(0, limits.ParkedMaxBytes)
 	l.divide()
 	return l

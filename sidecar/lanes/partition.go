@@ -132,6 +132,9 @@ func (l *Lanes) divide() {
 			n++
 		}
 	}
+	// A fetch reserves one byte at least. With fewer of them than partitions, the long polls of those that are at their end would leave none to
+	// the others, for as long as they are.
+	l.bytes.inFlight.max = max(l.maxBytes, n)
 	for _, m := range []*meter{&l.records, &l.bytes} {
 		m.inFlight.divide(n)
 		m.parked.divide(n)
