@@ -29,6 +29,9 @@ func (p *parser) delivery() {
 		SkipRecords:          p.skipRecords(v.SkipRecords),
 		RateLimit:            float64(v.RateLimit),
 	}
+	if !p.set("RETRY_INITIAL_INTERVAL") && !p.broken["RETRY_MAX_INTERVAL"] {
+		d.RetryInitialInterval = min(d.RetryInitialInterval, d.RetryMaxInterval) // the user has said nothing that could be wrong
+	}
 	if d.RetryInitialInterval > d.RetryMaxInterval && !p.broken["RETRY_INITIAL_INTERVAL"] && !p.broken["RETRY_MAX_INTERVAL"] {
 		p.fail("RETRY_INITIAL_INTERVAL", "%s is above RETRY_MAX_INTERVAL, which is %s; want it equal or less", d.RetryInitialInterval, d.RetryMaxInterval)
 	}

@@ -134,6 +134,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"an unknown order", []string{"ORDERING=keys"}, `ORDERING: "keys" is not valid; want key, partition or none`},
 		{"counts", []string{"CONCURRENCY=0", "MAX_IN_FLIGHT=-1", "PARKED_MAX=3000000000"}, `CONCURRENCY: "0" is not valid; ` + wantWhole + "\nMAX_IN_FLIGHT: \"-1\" is not valid; " + wantWhole + "\nPARKED_MAX: \"3000000000\" is not valid; " + wantWhole},
 		{"sizes", []string{"MAX_IN_FLIGHT_BYTES=64 MiB", "PARKED_MAX_BYTES=0"}, "MAX_IN_FLIGHT_BYTES: \"64 MiB\" is not valid; want a size above zero and up to 1024GiB, like 64MiB or 65536\nPARKED_MAX_BYTES: \"0\" is not valid; want a size above zero and up to 1024GiB, like 64MiB or 65536"},
+		{"waits that are both given", []string{"RETRY_INITIAL_INTERVAL=200ms", "RETRY_MAX_INTERVAL=100ms"}, "RETRY_INITIAL_INTERVAL: 200ms is above RETRY_MAX_INTERVAL, which is 100ms; want it equal or less"},
 		{"waits", []string{"RETRY_INITIAL_INTERVAL=2m"}, "RETRY_INITIAL_INTERVAL: 2m0s is above RETRY_MAX_INTERVAL, which is 1m0s; want it equal or less"},
 		{"no factor", []string{"RETRY_FACTOR=0.5"}, `RETRY_FACTOR: "0.5" is not valid; want a number from 1 to 100, like 2 or 1.5`},
 		{"factor that is no number", []string{"RETRY_FACTOR=NaN"}, `RETRY_FACTOR: "NaN" is not valid; want a number from 1 to 100, like 2 or 1.5`},

@@ -72,6 +72,9 @@ func TestGoodEnvironments(t *testing.T) {
 		{"headers as JSON", []string{`HANDLER_HEADERS={"Authorization":"Bearer x=y"}`}, func(c *Config) {
 			c.Handler.Headers = []HeaderValue{{"Authorization", "Bearer x=y"}}
 		}},
+		{"the first wait follows a shorter longest one", []string{"RETRY_MAX_INTERVAL=100ms"}, func(c *Config) {
+			c.Delivery.RetryInitialInterval, c.Delivery.RetryMaxInterval = 100*time.Millisecond, 100*time.Millisecond
+		}},
 		{"variables of order, limits and failure", []string{
 			"ORDERING=partition", "CONCURRENCY=2", "MAX_IN_FLIGHT=20", "MAX_IN_FLIGHT_BYTES=1000000", "RETRY_INITIAL_INTERVAL=1s", "RETRY_MAX_INTERVAL=1s",
 			"RETRY_FACTOR=1.5", "RETRY_MAX_ATTEMPTS=3", "RETRY_MAX_AGE=24h", "ON_FAILURE=drop", "FAILURE_LIMIT=off", "PARKED_MAX=1", "PARKED_MAX_BYTES=2KiB",

@@ -58,7 +58,7 @@ type variables struct {
 	Concurrency         count       `env:"CONCURRENCY" envDefault:"64" desc:"attempts running at once; second and later ones use at most a quarter while first ones wait"`
 	MaxInFlight         count       `env:"MAX_IN_FLIGHT" envDefault:"10000" desc:"records taken in and not settled"`
 	MaxInFlightBytes    size        `env:"MAX_IN_FLIGHT_BYTES" envDefault:"64MiB" desc:"their bytes; one larger record is still taken, alone"`
-	RetryInitial        duration    `env:"RETRY_INITIAL_INTERVAL" envDefault:"200ms" desc:"the wait before attempt n is uniform between 0 and this times RETRY_FACTOR to the power n-2"`
+	RetryInitial        duration    `env:"RETRY_INITIAL_INTERVAL" envDefault:"200ms" default:"200ms; RETRY_MAX_INTERVAL where that is less" desc:"the wait before attempt n is uniform between 0 and this times RETRY_FACTOR to the power n-2"`
 	RetryMax            duration    `env:"RETRY_MAX_INTERVAL" envDefault:"60s" desc:"the longest wait between attempts"`
 	RetryFactor         factor      `env:"RETRY_FACTOR" envDefault:"2" desc:"growth of the wait, 1 to 100"`
 	RetryMaxAttempts    maxAttempts `env:"RETRY_MAX_ATTEMPTS" envDefault:"unlimited" desc:"attempts after which a record counts as failed; connection errors, 502, 503 and 504 are not counted"`
