@@ -209,6 +209,7 @@ func deadLetterTarget(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logge
 			Kind: invoke.HTTP, URLTemplate: cfg.DeadLetter.URL.Reveal(),
 			Cluster: cfg.Subscription.Cluster, Topic: cfg.Subscription.Topic, Group: cfg.Kafka.GroupID, SubscriptionID: cfg.Subscription.ID,
 			Timeout: cfg.Handler.Timeout, ContentType: cfg.Handler.ContentType, HeaderStyle: cfg.Handler.HeaderStyle, Concurrency: cfg.Delivery.Concurrency,
+			ForwardHeaders: cfg.Handler.ForwardHeaders,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("DEAD_LETTER_URL: %w", err)

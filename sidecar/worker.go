@@ -59,7 +59,7 @@ func (w *worker) turn(it *lanes.Item) {
 	began := time.Now()
 	err := w.target.Write(j.part.ctx, deadletter.Letter{
 		Record: it.Record, SourceTopic: w.letter.topic, Subscription: w.letter.subscription,
-		Reason: j.failure.reason, Status: j.status, Attempts: j.requests, FailedAt: j.failure.at,
+		Reason: j.failure.reason, Status: j.status, Attempts: j.requests, Write: j.writes, FailedAt: j.failure.at,
 	})
 	w.flow.written(it, err, time.Since(began))
 }

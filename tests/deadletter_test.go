@@ -152,12 +152,23 @@ func TestDeadLetterURLGetsTheValueAndTheFacts(t *testing.T) {
 	b := harness.Fake(t)
 	topic := b.CreateTopic(1)
 	h := harness.NewHandler(t, func(harness.Call) harness.Answer { return harness.Answer{Status: 410} })
-	target := harness.NewHandler(t, harness.OK)
-	env := harness.TestEnv(b, topic, h).With("DEAD_LETTER_URL", target.URL("/dead"))
-	r := b.Produce(harness.Record(topic, "k", `{"a":1}`))[0]
+	target := harness.NewHandler(t, func(c harness.Call) harness.Answer {
+		if c.Attempt < 3 {
+			return harness.Answer{Status: 500}
+		}
+		return harness.Answer{}
+	})
+	env := harness.TestEnv(b, topic, h).With("DEAD_LETTER_URL", target.URL("/dead"), "HANDLER_FORWARD_HEADERS", "x-*", "HANDLER_HEADERS", "x-token: of the handler")
+	r := harness.Record(topic, "k", `{"a":1}`)
+	r.Headers = []kgo.RecordHeader{{Key: "x-tenant", Value: []byte("a")}, {Key: "y", Value: []byte("b")}}
+	b.Produce(r)
 	harness.Start(t, env)
 	b.WaitCommitted(env.Group(), topic)
-	c := target.CallsOf(r)[0]
+	calls := target.CallsOf(r)
+	if len(calls) != 3 {
+		t.Fatalf("%d calls, want three: the target refused two", len(calls))
+	}
+	c := calls[2]
 	if string(c.Body) != `{"a":1}` || c.Path != "/dead" || c.Key != "k" {
 		t.Errorf("dead letter %q to %s for %q", c.Body, c.Path, c.Key)
 	}
@@ -165,6 +176,9 @@ func TestDeadLetterURLGetsTheValueAndTheFacts(t *testing.T) {
 		"kafka-sidecar-reason": "status", "kafka-sidecar-status": "410", "kafka-sidecar-attempts": "1",
 		"kafka-sidecar-source-topic": topic, "kafka-sidecar-source-partition": "0", "kafka-sidecar-source-offset": "0",
 		"kafka-sidecar-subscription": env.Group(),
+		"content-type":               "application/json", "kafka.topic": topic, "kafka.partition": "0", "kafka.offset": "0", "kafka.key": "aw==",
+		"kafka.timestamp": strconv.FormatInt(r.Timestamp.UnixMilli(), 10), "restate.subscription.id": env.Group(), "kafka-sidecar-timeout-ms": "20000",
+		"kafka-sidecar-attempt": "3", "idempotency-key": h.CallsOf(r)[0].IdempotencyKey, "x-tenant": "a", "y": "", "x-token": "",
 	} {
 		if got := c.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

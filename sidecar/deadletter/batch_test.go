@@ -87,6 +87,7 @@ func (p post) Close()                                                         {}
 
 func TestURLGetsTheFactsAsHeaders(t *testing.T) {
 	l := letter("k")
+	l.Write = 2
 	refused := errors.New("answered 503")
 	var answer error
 	var got []Fact
@@ -106,6 +107,7 @@ func TestURLGetsTheFactsAsHeaders(t *testing.T) {
 		{"kafka-sidecar-source-topic", "source"}, {"kafka-sidecar-source-partition", "3"}, {"kafka-sidecar-source-offset", "4711"},
 		{"kafka-sidecar-source-timestamp", "1700000000123"}, {"kafka-sidecar-subscription", "orders-to-billing"}, {"kafka-sidecar-reason", "status"},
 		{"kafka-sidecar-status", "422"}, {"kafka-sidecar-attempts", "3"}, {"kafka-sidecar-failed-at", "2026-11-22T09:00:00.005Z"},
+		{"kafka-sidecar-attempt", "2"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("facts %v", got)

@@ -41,6 +41,7 @@ type Letter struct {
 	Reason       string // status, attempts, age, null-key, invalid-key, tombstone, outcome
 	Status       int    // of the last attempt, 0 without an answer
 	Attempts     int    // requests made
+	Write        int    // of this letter, from 1
 	FailedAt     time.Time
 }
 

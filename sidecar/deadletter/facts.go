@@ -20,6 +20,9 @@ const (
 	factFailedAt     = "kafka-sidecar.failed-at" // RFC 3339, UTC
 )
 
+// headerAttempt tells a URL how often the letter was sent, as it tells a handler of its attempts.
+const headerAttempt = "kafka-sidecar-attempt"
+
 func isSource(name string) bool {
 	return name == factTopic || name == factPartition || name == factOffset || name == factTimestamp
 }

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/record"
@@ -36,7 +37,7 @@ func (u *URL) Write(ctx context.Context, l Letter) error {
 	for i, f := range facts {
 		facts[i] = Fact{Name: strings.ReplaceAll(f.Name, ".", "-"), Value: escape(f.Value)}
 	}
-	return u.poster.Post(ctx, l.Record, facts)
+	return u.poster.Post(ctx, l.Record, append(facts, Fact{headerAttempt, strconv.Itoa(l.Write)}))
 }
 
 // Close ends the idle connections.

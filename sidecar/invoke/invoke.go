@@ -296,8 +296,8 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 }
 
 // Post sends the record's raw value with the headers of an attempt and the extra ones to another URL, which makes it the way to a
-// dead-letter URL. Neither Config.Headers nor kafka-sidecar-attempt are sent, nor is Config.Auth used: credentials of the handler are not for
-// others. auth, which may be nil, proves to this URL who we are. Precheck's rules do not apply. The Result reads as that of an attempt, with Done for a 2xx.
+// dead-letter URL. Config.Headers are not sent, nor is Config.Auth used: credentials of the handler are not for
+// others. kafka-sidecar-attempt is the caller's to send. auth, which may be nil, proves to this URL who we are. Precheck's rules do not apply. The Result reads as that of an attempt, with Done for a 2xx.
 func (i *Invoker) Post(ctx context.Context, address string, auth Auth, rec *record.Record, extra []Header) Result {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
