@@ -218,7 +218,7 @@ func (f *flow) Admit(ctx context.Context, rec *record.Record) error {
 		entry := p.ledger.Take(rec.Offset, rec.LeaderEpoch, hash)
 		entry.Tag = rec.Timestamp
 		it.Note = &job{part: p, entry: entry}
-		p.lastTaken = rec.Timestamp
+		p.lastTaken, p.unreadSince = rec.Timestamp, time.Time{}
 		if f.idle > 0 && f.lanes.Ready(now) {
 			f.ready.Signal()
 		}

@@ -109,7 +109,7 @@ type partition struct {
 	ends          endsView
 	end           intake.End
 	lastTaken     int64     // timestamp of the newest record taken in, ms; 0 before the first
-	unreadSince   time.Time // since when records are known to wait in the log without one being taken in; see gauges
+	unreadSince   time.Time // since when records are known to wait in the log without one being taken in, zero for not; see gauges
 	committed     int64     // offset of the last acknowledged commit
 	lost          int64
 	lastErr       string

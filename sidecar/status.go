@@ -153,6 +153,8 @@ func (f *flow) gauges(p *partition, now time.Time) metrics.Partition {
 	g.BacklogRecords = f.backlog(p)
 	if e, ok := p.ledger.Oldest(); ok {
 		g.OldestUnsettledSecs = age(now, e.Tag)
+	} else if !p.unreadSince.IsZero() {
+		g.OldestUnsettledSecs = now.Sub(p.unreadSince).Seconds() // its timestamp shows only when it is read
 	}
 	return g
 }

@@ -165,6 +165,42 @@ func TestWaitingForMoreThanASlotIsNoLoad(t *testing.T) {
 	})
 }
 
+func TestTheOldestAgeGrowsForRecordsThatNobodyTakesIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, nil)
+		defer s.end()
+		oldest := func(want float64) {
+			t.Helper()
+			if got := s.seen().OldestUnsettledSecs; got != want {
+				t.Errorf("oldest unsettled record is %v s old, want %v", got, want)
+			}
+		}
+		s.flow.Ends(0, intake.Ends{High: 0, Stable: 0})
+		pass(time.Hour)
+		oldest(0) // nothing waits
+		// What nobody takes in comes as near to the end of its retention as what is parked: under PAUSED, or behind an open transaction.
+		s.flow.Ends(0, intake.Ends{High: 5, Stable: 0})
+		pass(time.Hour)
+		s.flow.Ends(0, intake.Ends{High: 9, Stable: 0})
+		pass(time.Hour)
+		oldest(7200)
+		s.handle = takes(time.Minute)
+		s.admit(0, "a")
+		pass(30 * time.Second)
+		oldest(30) // by its own time
+		pass(time.Minute)
+		oldest(0) // settled, and the others are known anew with the next answer of the broker
+		s.flow.Ends(0, intake.Ends{High: 9, Stable: 1})
+		pass(time.Minute)
+		oldest(60)
+		s.handle = done
+		s.admit(1, repeatKeys(8, "a")...)
+		s.flow.Ends(0, intake.Ends{High: 9, Stable: 9})
+		pass(time.Minute)
+		oldest(0)
+	})
+}
+
 func TestLagSecondsGrowWhileNothingIsReadAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, nil)

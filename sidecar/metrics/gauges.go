@@ -65,7 +65,7 @@ func (m *Metrics) Watch(read func() State) {
 		lagRecords:    d("lag_records", "Records between the first unsettled one and the high watermark.", "partition"),
 		lagSeconds:    d("lag_seconds", "Age of the newest record taken in while more wait in the log, else 0. Before one was taken in: how long records are known to wait.", "partition"),
 		backlog:       d("backlog_records", "Records that wait for a slot or run, in the log and here, without those of parked lanes and what cannot be read for them.", "partition"),
-		oldest:        d("oldest_unsettled_age_seconds", "Age of the oldest unsettled record; alarm on it well before retention.", "partition"),
+		oldest:        d("oldest_unsettled_age_seconds", "Age of the oldest unsettled record; alarm on it well before retention. While none is taken in: how long records are known to wait in the log.", "partition"),
 		endRemaining:  d("end_remaining_records", "With END_AT: records between the first unsettled one and the end of the run.", "partition"),
 		concurrency:   d("concurrency", "CONCURRENCY: the slots of this replica."),
 		busy:          d("busy_slot_seconds_total", "Seconds for which slots were in use, over all slots: its rate divided by kafka_sidecar_concurrency is the saturation."),
