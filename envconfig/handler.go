@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // handler takes over how attempts are made. The sink has set type and base URL already.
@@ -19,7 +20,7 @@ func (p *parser) handler() {
 	h.HeaderStyle = v.HandlerHeaderStyle
 	h.NullKey, h.InvalidKey, h.Tombstones = v.NullKey, v.InvalidKey, v.Tombstones
 	h.ForwardHeaders = p.forwardHeaders(v.HandlerForward)
-	if _, _, err := mime.ParseMediaType(h.ContentType); err != nil || !strings.Contains(h.ContentType, "/") {
+	if _, _, err := mime.ParseMediaType(h.ContentType); err != nil || !strings.Contains(h.ContentType, "/") || strings.ContainsFunc(h.ContentType, unicode.IsControl) {
 		p.fail("HANDLER_CONTENT_TYPE", "%s is not valid; want a media type, like application/json", quote(h.ContentType))
 	}
 	if p.set("HANDLER_HEADERS") {

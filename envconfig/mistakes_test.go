@@ -109,6 +109,7 @@ func TestEveryMistakeIsToldInFull(t *testing.T) {
 		{"a duration that is none", []string{"HANDLER_TIMEOUT=20"}, `HANDLER_TIMEOUT: "20" is not valid; ` + wantPlain},
 		{"a negative duration", []string{"HANDLER_TIMEOUT=-1s"}, `HANDLER_TIMEOUT: "-1s" is not valid; ` + wantPlain},
 		{"no media type", []string{"HANDLER_CONTENT_TYPE=json"}, `HANDLER_CONTENT_TYPE: "json" is not valid; want a media type, like application/json`},
+		{"a media type that no header can hold", []string{"HANDLER_CONTENT_TYPE=text/plain; a=\"\x01\"", "CONCURRENCY=0"}, "CONCURRENCY: \"0\" is not valid; " + wantWhole + "\nHANDLER_CONTENT_TYPE: \"text/plain; a=\\\"\\x01\\\"\" is not valid; want a media type, like application/json"},
 		{"no format", []string{"HANDLER_FORMAT=xml"}, `HANDLER_FORMAT: "xml" is not valid; want value, envelope, cloudevents, cloudevents-structured or lambda`},
 		{"no header style", []string{"HANDLER_HEADER_STYLE=dots"}, `HANDLER_HEADER_STYLE: "dots" is not valid; want restate or dashes`},
 		{"a header without colon", []string{"HANDLER_HEADERS=X-A: 1\nsecret"}, `HANDLER_HEADERS: entry 2 has no colon; want "Name: value" per line, or a JSON object`},
