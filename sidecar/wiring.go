@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
@@ -260,11 +259,8 @@ func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter
 		headers[i] = invoke.Header{Name: f.Name, Value: f.Value}
 	}
 	res := p.invoker.Post(ctx, p.url.Get(time.Now()).Reveal(), signer(p.auth), rec, headers)
-	switch {
-	case res.Class == invoke.Done && res.Status/100 == 2:
+	if res.Class == invoke.Done {
 		return nil
-	case res.Err != nil:
-		return fmt.Errorf("post to DEAD_LETTER_URL: %w", res.Err)
 	}
-	return fmt.Errorf("post to DEAD_LETTER_URL: answered %s", strconv.Itoa(res.Status))
+	return fmt.Errorf("post to DEAD_LETTER_URL: %w", res.Err)
 }

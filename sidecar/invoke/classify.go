@@ -134,10 +134,12 @@ func (i *Invoker) answer(c *call, resp *http.Response) Result {
 	source := errorSource(resp)
 	r := Result{Status: resp.StatusCode, Code: strconv.Itoa(resp.StatusCode), Class: i.verdicts.class(source, resp.StatusCode), Ingress: source == fromIngress, Invocation: invocation}
 	reason := ReasonStatus
-	if class, given, known := outcomeClass(resp.Header[outcomeHeader]); known {
-		r.Class, reason = class, ReasonOutcome
-	} else if given {
-		i.cfg.OnUnknownOutcome()
+	if c.handler {
+		if class, given, known := outcomeClass(resp.Header[outcomeHeader]); known {
+			r.Class, reason = class, ReasonOutcome
+		} else if given {
+			i.cfg.OnUnknownOutcome()
+		}
 	}
 	if says != nil && says.failed != "" {
 		r.Class, r.Code, reason = Retry, codeFunction, ReasonOutcome

@@ -47,6 +47,24 @@ func TestPostSendsTheRawValueAndNoCredentials(t *testing.T) {
 	}
 }
 
+func TestOnlyTheHandlerSaysAnOutcomeInWords(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("kafka-sidecar-outcome", r.URL.Query().Get("says"))
+		if r.URL.Path == "/fails" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	i := newInvoker(t, Config{OnUnknownOutcome: func() { t.Error("an outcome of somebody else is counted as unknown") }})
+	for _, says := range []string{"done", "retry", "fail", "drop", "nothing"} {
+		if res := i.Post(t.Context(), s.URL+"/?says="+says, nil, rec(), nil); res.Class != Done || res.Err != nil {
+			t.Errorf("200 that says %s: %+v, want it done", says, res)
+		}
+		if res := i.Post(t.Context(), s.URL+"/fails?says="+says, nil, rec(), nil); res.Class != Retry || res.Err == nil {
+			t.Errorf("500 that says %s: %+v, want it tried again", says, res)
+		}
+	}
+}
+
 func TestPrecheck(t *testing.T) {
 	object := Config{Kind: Service, BaseURL: "http://h", Service: "S", Handler: "m", Type: "object"}
 	with := func(c Config, f func(*Config)) Config { f(&c); return c }

@@ -32,6 +32,7 @@ type call struct {
 	context.Context
 	parent  context.Context
 	auth    Auth
+	handler bool // whom it asks: only the handler may say an outcome in words
 	request *http.Request
 	result  Result
 }
@@ -51,7 +52,7 @@ func (i *Invoker) do(ctx context.Context, u *url.URL, q request) Result {
 	}
 	timed, cancel := context.WithTimeoutCause(ctx, i.cfg.Timeout, errTimeout)
 	defer cancel()
-	c := &call{Context: timed, parent: ctx, auth: q.auth, result: Result{Class: Retry, Code: codeError, Err: errExchange}}
+	c := &call{Context: timed, parent: ctx, auth: q.auth, handler: q.handler, result: Result{Class: Retry, Code: codeError, Err: errExchange}}
 
 	hr := i.blank.WithContext(c) // the one way to a request with a context that neither parses a URL nor copies twice
 	hr.URL, hr.Host = u, u.Host
