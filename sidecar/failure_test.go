@@ -141,6 +141,27 @@ func TestOnlyAnswersOfTheHandlerUseUpAttempts(t *testing.T) {
 	})
 }
 
+func TestNearlyFullParkedBoundsAreSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, func(c *flowConfig) { c.limits.ParkedMax = 100 })
+		defer s.end()
+		var out bytes.Buffer
+		s.flow.log = slog.New(slog.NewTextHandler(&out, nil))
+		warned := func() int { return strings.Count(out.String(), "level=WARN") }
+		s.handle = func(context.Context, *record.Record, int) invoke.Result {
+			return invoke.Result{Class: invoke.Retry, Status: 500}
+		}
+		s.admit(0, repeatKeys(79, "a")...)
+		if pass(5 * time.Second); warned() != 0 {
+			t.Errorf("warned below four fifths:\n%s", out.String())
+		}
+		s.admit(79, "a")
+		if pass(time.Minute); warned() != 1 || !strings.Contains(out.String(), "PARKED_MAX") || !strings.Contains(out.String(), "percent=80") {
+			t.Errorf("want one warning at four fifths:\n%s", out.String())
+		}
+	})
+}
+
 func TestATransactionThatStaysOpenIsSaidOnceAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, nil)

@@ -256,3 +256,38 @@ func setMaxBytes(t *testing.T, b *harness.Broker, topic, limit string) {
 		t.Fatal(err)
 	}
 }
+
+func TestALetterSaysWhyItsRecordFailed(t *testing.T) {
+	b := harness.Fake(t)
+	topic, dead := b.CreateTopic(1), b.CreateTopic(1)
+	h := harness.NewHandler(t, func(c harness.Call) harness.Answer {
+		switch string(c.Body) {
+		case "status":
+			return harness.Answer{Status: 400}
+		case "outcome":
+			return harness.Answer{Header: map[string]string{"kafka-sidecar-outcome": "fail"}}
+		}
+		return harness.Answer{Status: 429}
+	})
+	env := harness.TestEnv(b, topic, h).With("SUBSCRIPTION_SINK", "service://Billing/charge", "HANDLER_URL", h.URL(""), "HANDLER_TYPE", "object",
+		"TOMBSTONES", "fail", "RETRY_MAX_ATTEMPTS", "2", "DEAD_LETTER_TOPIC", dead)
+	records := b.ProduceAt(
+		&kgo.Record{Topic: topic, Key: []byte("a"), Value: []byte("status")},
+		&kgo.Record{Topic: topic, Key: []byte("b"), Value: []byte("outcome")},
+		&kgo.Record{Topic: topic, Key: []byte("c"), Value: []byte("attempts")},
+		&kgo.Record{Topic: topic, Value: []byte("null-key")},
+		&kgo.Record{Topic: topic, Key: []byte("\xff"), Value: []byte("invalid-key")},
+		&kgo.Record{Topic: topic, Key: []byte("d")},
+	)
+	harness.Start(t, env)
+	b.WaitCommitted(env.Group(), topic)
+	got := map[string]string{}
+	for _, l := range b.ReadAll(dead) {
+		got[header(l, "kafka-sidecar.source.offset")] = header(l, "kafka-sidecar.reason") + " " + header(l, "kafka-sidecar.status") + " " + header(l, "kafka-sidecar.attempts")
+	}
+	for i, want := range []string{"status 400 1", "outcome 200 1", "attempts 429 2", "null-key 0 0", "invalid-key 0 0", "tombstone 0 0"} {
+		if offset := strconv.FormatInt(records[i].Offset, 10); got[offset] != want {
+			t.Errorf("the letter of offset %s says %q, want %q", offset, got[offset], want)
+		}
+	}
+}
