@@ -240,6 +240,7 @@ type Run struct {
 	EMFNamespace    string // of METRICS_EMF; empty: off
 	LogLevel        string // debug, info, warn, error
 	LogFormat       string // json, text; empty: json, text on a terminal
+	CloudRun        bool   // whether it runs on Google Cloud Run, by the variables that are set there
 }
 
 // Tracing is where the spans of attempts go. The zero value: there are none.

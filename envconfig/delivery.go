@@ -84,6 +84,7 @@ func (p *parser) run() {
 		EMFNamespace:    p.emf(),
 		LogLevel:        v.LogLevel,
 		LogFormat:       v.LogFormat,
+		CloudRun:        p.onCloudRun(),
 	}
 }
 

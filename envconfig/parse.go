@@ -169,12 +169,11 @@ func oneOf(words []string) string {
 // platform looks at what the place we run at has set.
 func (p *parser) platform() {
 	p.function()
-	if p.set("SHUTDOWN_TIMEOUT") {
-		return
+	if p.onCloudRun() && !p.set("SHUTDOWN_TIMEOUT") {
+		p.vars.ShutdownTimeout = duration(8 * time.Second) // Cloud Run kills 10 s after SIGTERM
 	}
-	for _, name := range []string{"K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL"} {
-		if p.set(name) {
-			p.vars.ShutdownTimeout = duration(8 * time.Second) // Cloud Run kills 10 s after SIGTERM
-		}
-	}
+}
+
+func (p *parser) onCloudRun() bool {
+	return p.set("K_SERVICE") || p.set("CLOUD_RUN_JOB") || p.set("CLOUD_RUN_WORKER_POOL")
 }

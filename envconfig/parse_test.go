@@ -188,9 +188,12 @@ func TestParseReadsNothingButTheList(t *testing.T) {
 }
 
 func TestShutdownTimeoutIsShorterOnCloudRun(t *testing.T) {
+	if mustParse(t, smallest...).Run.CloudRun {
+		t.Error("it is thought to run on Cloud Run")
+	}
 	for _, name := range []string{"K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL"} {
-		if got := mustParse(t, with(name+"=x")...).Run.ShutdownTimeout; got != 8*time.Second {
-			t.Errorf("%s: %s, want 8s", name, got)
+		if got := mustParse(t, with(name+"=x")...).Run; got.ShutdownTimeout != 8*time.Second || !got.CloudRun {
+			t.Errorf("%s: %s, want 8s; Cloud Run: %v", name, got.ShutdownTimeout, got.CloudRun)
 		}
 		if got := mustParse(t, with(name+"=x", "SHUTDOWN_TIMEOUT=9s")...).Run.ShutdownTimeout; got != 9*time.Second {
 			t.Errorf("%s: %s, want the 9s that were set", name, got)

@@ -241,16 +241,26 @@ func newLogger(cfg *envconfig.Config, w io.Writer) *slog.Logger {
 	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	opts.ReplaceAttr = durationsAsText
+	opts.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		switch v := a.Value.Any().(type) {
+		case time.Duration:
+			return slog.String(a.Key, v.String()) // as in text; slog's number of nanoseconds would lack its unit
+		case slog.Level:
+			if cfg.Run.CloudRun {
+				return slog.Attr{Value: slog.GroupValue(slog.String("level", v.String()), slog.String("severity", severity(v)))}
+			}
+		}
+		return a
+	}
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-// durationsAsText writes 1.5s in JSON, too, where slog would write a number of nanoseconds without its unit.
-func durationsAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
+// severity is the name by which Cloud Logging knows a level (its LogSeverity); a line without one would have none there.
+func severity(level slog.Level) string {
+	if level == slog.LevelWarn {
+		return "WARNING"
 	}
-	return a
+	return level.String()
 }
 
 // isTerminal says whether w is a character device, as a terminal is.
