@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,6 +68,9 @@ func (c *Cluster) drop() {
 		c.shared = nil
 	}
 }
+
+// Bootstrap lists the configured brokers, host:port.
+func (c *Cluster) Bootstrap() []string { return slices.Clone(c.cfg.Brokers) }
 
 // BrokerAddr is the host:port of a broker in the newest metadata.
 func (c *Cluster) BrokerAddr(id int32) (string, bool) {
@@ -166,7 +170,7 @@ func (c *Cluster) DialAny(ctx context.Context) (*Conn, error) {
 		c.last = winner.Addr()
 		c.mu.Unlock()
 		return winner, nil
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, context.Cause(ctx)
 	case len(failed) == 1:
 		return nil, failed[0]

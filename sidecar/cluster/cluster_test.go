@@ -347,6 +347,20 @@ func TestNoBrokerAtAllSaysWhatEachOfThemSaid(t *testing.T) {
 	})
 }
 
+func TestBrokersThatAnsweredNothingInTimeAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, Config{Brokers: []string{"closed:1", "dead:1", "dead:2"}, Dial: network(nil)})
+		over := errors.New("time is up")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, over)
+		defer cancel()
+		err := c.Check(ctx)
+		want := "none of 3 brokers is reachable: connect to closed:1: dial tcp: connection refused; connect to dead:"
+		if !errors.Is(err, over) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "connect to dead:1, in the step TCP connect: time is up") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestKnownBrokersAreAskedBesideTheBootstrapList(t *testing.T) {
 	k := startKafka(t, kfake.NumBrokers(3), kfake.SeedTopics(1, "orders"))
 	c := newCluster(t, Config{Brokers: k.ListenAddrs()[:1]})

@@ -17,7 +17,8 @@ import (
 var errSetup = fmt.Errorf("the connection was not ready in time: %w", context.DeadlineExceeded)
 
 // Dial gives a ready connection to one broker: TCP, TLS, ApiVersions and SASL, all of it within SetupTimeout. The error says which step failed,
-// and where a mistake in the configuration is likely, which option to look at. A cancelled ctx ends it at once with context.Cause(ctx).
+// and where a mistake in the configuration is likely, which option to look at. A ctx that ends ends it at once with context.Cause(ctx): as it is
+// where the caller has cancelled, and with the broker and the step where its time was up, since whoever waited wants to know for what.
 func (c *Cluster) Dial(ctx context.Context, addr string) (*Conn, error) {
 	setup, cancel := context.WithTimeoutCause(ctx, c.cfg.SetupTimeout, errSetup)
 	defer cancel()
@@ -27,16 +28,22 @@ func (c *Cluster) Dial(ctx context.Context, addr string) (*Conn, error) {
 	case err == nil:
 		c.log.Debug("connected to broker", slog.String("broker", addr), slog.Bool("tls", c.cfg.Security.TLS), slog.String("sasl", c.cfg.Security.Mechanism), slog.Duration("took", time.Since(began)))
 		return conn, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("connect to %s, in the step %s: %w%s", addr, step, context.Cause(ctx), stepHint(step))
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case setup.Err() != nil && isTimeout(err):
-		hint := ""
-		if step == "TLS handshake" {
-			hint = " (hint: does this port speak TLS? see security.protocol)"
-		}
-		return nil, fmt.Errorf("connect to %s: no answer within %s, in the step %s: %w%s", addr, c.cfg.SetupTimeout, step, errSetup, hint)
+		return nil, fmt.Errorf("connect to %s: no answer within %s, in the step %s: %w%s", addr, c.cfg.SetupTimeout, step, errSetup, stepHint(step))
 	}
 	return nil, err
+}
+
+// stepHint says what to look at when a step has no answer.
+func stepHint(step string) string {
+	if step == "TLS handshake" {
+		return " (hint: does this port speak TLS? see security.protocol)"
+	}
+	return ""
 }
 
 // isTimeout tells an error that the ending of the set-up's time caused from one that came in its last moment: closing the connection under

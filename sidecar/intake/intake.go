@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,8 +140,8 @@ func (in *Intake) start(ctx context.Context) error {
 	backoff := in.cfg.RetryBackoff
 	var reason error
 	for {
-		err := in.prepare(deadline)
-		if err == nil || errors.Is(err, errFinal) {
+		err := in.prepare(deadline, reason == nil)
+		if err == nil || errors.Is(err, errFinal) || ctx.Err() != nil {
 			return err
 		}
 		// An attempt that the end of the time cut off says less than the one before it, and what does not change is said once: /startup
@@ -167,19 +168,29 @@ var errNoAnswer = errors.New("no answer until the time was up")
 // errFinal marks what waiting does not mend.
 var errFinal = errors.New("waiting does not help")
 
-func (in *Intake) prepare(ctx context.Context) error {
+// prepare makes one attempt to start. first: nothing has failed yet, so that what is being done is all there is to say of what is waited for.
+func (in *Intake) prepare(ctx context.Context, first bool) error {
+	doing := func(what string) {
+		if first {
+			in.waiting(what)
+		}
+	}
+	doing("waiting for an answer of " + strings.Join(in.cfg.Cluster.Bootstrap(), ", "))
 	if err := in.cfg.Cluster.Check(ctx, in.cfg.Needs...); err != nil {
 		return err
 	}
+	doing(fmt.Sprintf("looking up topic %q", in.cfg.Topic))
 	if err := in.topic.refresh(ctx, time.Now()); err != nil {
 		return err
 	}
 	in.brokerSeen()
 	if in.cfg.Ready != nil {
+		doing("waiting for credentials and the dead-letter target")
 		if err := in.cfg.Ready(ctx); err != nil {
 			return err
 		}
 	}
+	doing(fmt.Sprintf("looking up the positions of group %q", in.cfg.GroupID))
 	if err := in.fixEnds(ctx); err != nil {
 		return err
 	}

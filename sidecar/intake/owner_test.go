@@ -143,7 +143,7 @@ func TestPartitionIsLetGoThoughThePositionsOfOthersAreNotKnown(t *testing.T) {
 			When: func(kmsg.Request) bool { return joined }})
 		a := w.prepare()
 		b := w.prepare()
-		if err := b.in.prepare(t.Context()); err != nil {
+		if err := b.in.prepare(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		a.run(w)

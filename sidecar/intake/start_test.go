@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -315,8 +316,28 @@ func TestReasonIsToldThoughTheLastAttemptWasCutOff(t *testing.T) {
 		}
 		short := w.start(func(c *Config) { c.StartupTimeout = 5 * time.Second })
 		<-short.done
-		if !errors.Is(short.err, errNoAnswer) {
+		if !errors.Is(short.err, errNoAnswer) || !strings.Contains(short.err.Error(), "localhost:9092") || !strings.Contains(short.err.Error(), "TCP connect") {
 			t.Fatal(short.err)
+		}
+	})
+}
+
+func TestWhatIsWaitedForIsToldBeforeAnythingHasFailed(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.dig("localhost:9092", "localhost:9093", "localhost:9094")
+		silent := w.start()
+		pass(5 * time.Second)
+		if got := silent.in.WaitingFor(); !strings.Contains(got, "localhost:9092") {
+			t.Errorf("brokers that answer nothing: waiting for %q", got)
+		}
+	})
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		s := w.start(func(c *Config) {
+			c.Ready = func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+		})
+		pass(5 * time.Second)
+		if got := s.in.WaitingFor(); !strings.Contains(got, "credentials") {
+			t.Errorf("credentials that do not come: waiting for %q", got)
 		}
 	})
 }
@@ -347,13 +368,17 @@ func TestWhatElseIsNeededIsWaitedForBeforeTheJoin(t *testing.T) {
 func TestStopWhileStartingIsNoError(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		w.dig("localhost:9092", "localhost:9093", "localhost:9094")
-		s := w.start()
+		var log strings.Builder // read after the end
+		s := w.start(func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		pass(5 * time.Second)
 		began := time.Now()
 		s.stop()
 		<-s.done
 		if s.err != nil || time.Since(began) > 0 {
 			t.Fatalf("after %s: %v", time.Since(began), s.err)
+		}
+		if log.Len() > 0 {
+			t.Errorf("a stop is no trouble:\n%s", log.String())
 		}
 	})
 }

@@ -106,7 +106,7 @@ func (l *link) ready(ctx context.Context, again bool) (fresh bool, err error) {
 	if again {
 		limit /= 2 // a third of the session went by already
 	}
-	dial, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("connect to coordinator %s: no success within %s: %w", addr, limit, os.ErrDeadlineExceeded))
+	dial, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer of the coordinator within %s: %w", limit, os.ErrDeadlineExceeded))
 	defer cancel()
 	conn, err := l.m.cfg.Cluster.Dial(dial, addr)
 	if err != nil {
@@ -145,7 +145,7 @@ func (l *link) moved(code int16) bool {
 // lookup asks the cluster for the coordinator.
 func (m *Member) lookup(ctx context.Context) (string, error) {
 	limit := m.cfg.patience()
-	ask, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("look up the coordinator: no answer within %s: %w", limit, os.ErrDeadlineExceeded))
+	ask, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s: %w", limit, os.ErrDeadlineExceeded))
 	defer cancel()
 	addr, err := m.cfg.Cluster.Coordinator(ask, m.cfg.GroupID)
 	if err != nil {

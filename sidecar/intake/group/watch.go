@@ -39,7 +39,7 @@ func (m *Member) watch(ctx context.Context) {
 // look asks the cluster for the topic and remembers the answer.
 func (m *Member) look(ctx context.Context) (cluster.Topic, error) {
 	limit := m.cfg.patience()
-	ask, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("look up topic %q: no answer within %s: %w", m.cfg.Topic, limit, os.ErrDeadlineExceeded))
+	ask, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s: %w", limit, os.ErrDeadlineExceeded))
 	defer cancel()
 	topic, err := m.cfg.Cluster.Topic(ask, m.cfg.Topic)
 	if err != nil {
