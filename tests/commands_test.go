@@ -68,6 +68,23 @@ func TestCheckFailsWhereAHandlerOrABrokerCannotBeReached(t *testing.T) {
 	}
 }
 
+// TestCheckReachesTheProxyThatARunGoesThrough: behind one, a handler's name need not be known here.
+func TestCheckReachesTheProxyThatARunGoesThrough(t *testing.T) {
+	b := harness.Fake(t)
+	proxy := harness.NewHandler(t, harness.OK)
+	env := harness.SmallestEnv(b, b.CreateTopic(1), proxy).With("SUBSCRIPTION_SINK", "https://handler.invalid/records", "HTTPS_PROXY", proxy.URL(""))
+	if out, errs, code := harness.Run(t, env, "check"); code != 0 || !strings.Contains(out, "ok: handler behind the proxy at ") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if proxy.Count() != 0 {
+		t.Error("the check made a request")
+	}
+	proxy.Down()
+	if out, errs, code := harness.Run(t, env, "check"); code != 1 {
+		t.Errorf("exit code %d for a proxy that is down\n%s%s", code, out, errs)
+	}
+}
+
 func TestHealthcheckAsksTheRunningSidecar(t *testing.T) {
 	b := harness.Fake(t)
 	topic := b.CreateTopic(1)

@@ -198,8 +198,11 @@ func TestStartEndsWithTheListOfWhatIsRegistered(t *testing.T) {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
 	}
 	r.register("Cart/add", "VirtualObject", "Exclusive")
-	if _, errs, code := harness.Run(t, env.With("ORDERING", "none")); code != 2 || !strings.Contains(errs, "ORDERING: is none, but Restate says that the handler's type is object") {
-		t.Errorf("an object without order: exit code %d\n%s", code, errs)
+	for _, args := range [][]string{nil, {"check"}} {
+		out, errs, code := harness.Run(t, env.With("ORDERING", "none"), args...)
+		if code != 2 || !strings.Contains(out+errs, "ORDERING: is none, but Restate says that the handler's type is object") {
+			t.Errorf("%v of an object without order: exit code %d\n%s%s", args, code, out, errs)
+		}
 	}
 	r.mu.Lock()
 	r.private = true

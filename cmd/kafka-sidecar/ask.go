@@ -72,7 +72,7 @@ func healthcheck(args, environ []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	ready := flags.Bool("ready", false, "ask /ready instead of /live")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitConfig
+		return usageCode(err)
 	}
 	path := "/live"
 	if *ready {

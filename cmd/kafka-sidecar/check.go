@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -25,7 +27,7 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	offline := flags.Bool("offline", false, "only check the configuration, connect to nothing")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return exitConfig
+		return usageCode(err)
 	}
 	cfg, ok := configure(environ, stderr)
 	if !ok {
@@ -52,11 +54,16 @@ func check(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	code := exitOK
 	step := func(name string, f func(context.Context) (string, error)) {
-		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), checkTimeout, fmt.Errorf("no answer within %s", checkTimeout))
 		defer cancel()
 		detail, err := f(ctx)
-		if err != nil {
+		switch {
+		case errors.As(err, new(*envconfig.Errors)):
+			code = exitConfig // a run would end with it, too
+		case err != nil && code == exitOK:
 			code = exitFailure
+		}
+		if err != nil {
 			fmt.Fprintf(stdout, "FAILED: %s: %v\n", name, err)
 			return
 		}
@@ -93,7 +100,8 @@ func prepare(cfg *envconfig.Config) error {
 	return err
 }
 
-// reachHandler resolves the handler's name, connects, and shakes hands where it is TLS. It sends no request: a handler may act on any.
+// reachHandler resolves the handler's name, connects, and shakes hands where it is TLS. It sends no request: a handler may act on any. Where a run
+// goes through a proxy, that is what is reached: the handler's name may mean something to the proxy alone.
 func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	target := cfg.Handler.BaseURL
 	switch sink := &cfg.Subscription.Sink; sink.Kind {
@@ -106,18 +114,25 @@ func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	if err != nil {
 		return "", errors.New("read the handler's URL: it does not parse") // the error's text would hold it
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	if err != nil {
+		return "", errors.New("read the proxy's URL: it is not valid; want HTTP_PROXY and HTTPS_PROXY like http://proxy:3128")
 	}
-	addr := net.JoinHostPort(u.Hostname(), port)
+	through := u
+	if proxy != nil {
+		through = proxy
+	}
+	addr := hostPort(through)
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	if u.Scheme != "https" {
+	switch {
+	case proxy != nil: // what is behind it would take a request to find out
+		return " behind the proxy at " + addr, nil
+	case u.Scheme != "https":
 		return " at " + addr, nil
 	}
 	conf, err := sidecar.HandlerTLS(cfg)
@@ -127,8 +142,23 @@ func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	if conf.ServerName == "" {
 		conf.ServerName = u.Hostname()
 	}
-	if err := tls.Client(conn, conf).HandshakeContext(ctx); err != nil {
-		return "", fmt.Errorf("shake hands over TLS: %w (set HANDLER_TLS_CA for a private authority)", err)
+	err = tls.Client(conn, conf).HandshakeContext(ctx)
+	switch {
+	case err == nil:
+		return " at " + addr + " over TLS", nil
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("shake hands with %s over TLS: %w", addr, context.Cause(ctx))
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "", fmt.Errorf("shake hands with %s over TLS: %w (set HANDLER_TLS_CA for a private authority)", addr, err)
 	}
-	return " at " + addr + " over TLS", nil
+	return "", fmt.Errorf("shake hands with %s over TLS: %w", addr, err)
+}
+
+// hostPort is where to connect for a URL.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,6 +90,14 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return help(args, stdout, stderr)
 	}
 	fmt.Fprint(stderr, usage)
+	return exitConfig
+}
+
+// usageCode is the exit code of a command whose flags ended it: to ask for help is no mistake.
+func usageCode(err error) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
 	return exitConfig
 }
 
@@ -263,12 +272,16 @@ func severity(level slog.Level) string {
 	return level.String()
 }
 
-// isTerminal says whether w is a character device, as a terminal is.
+// isTerminal says whether w is a character device, as a terminal is, other than the null device.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != ""
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }

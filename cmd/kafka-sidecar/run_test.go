@@ -1,15 +1,23 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/kafka-sidecar/kafka-sidecar/envconfig"
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar"
 	"github.com/kafka-sidecar/kafka-sidecar/sidecar/admin"
 )
 
@@ -53,6 +61,14 @@ func TestUnknownCommandsAreMistakes(t *testing.T) {
 	}
 }
 
+func TestHelpOfACommandIsNoMistake(t *testing.T) {
+	for _, args := range [][]string{{"check", "--help"}, {"healthcheck", "-h"}} {
+		if _, stderr, code := command(nil, args...); code != exitOK || !strings.Contains(stderr, "Usage of "+args[0]) {
+			t.Errorf("%v exits %d\n%s", args, code, stderr)
+		}
+	}
+}
+
 func TestHelpListsEveryVariable(t *testing.T) {
 	text, _, code := command(nil, "help", "env")
 	for _, name := range []string{"KAFKA_BOOTSTRAP_SERVERS", "SUBSCRIPTION_SINK", "DEAD_LETTER_TOPIC", "SHUTDOWN_TIMEOUT"} {
@@ -79,6 +95,71 @@ func TestCheckSaysWhatCannotBeReached(t *testing.T) {
 	stdout, _, code := command(smallest, "check")
 	if code != exitFailure || !strings.Contains(stdout, "FAILED: broker and topic") || !strings.Contains(stdout, "FAILED: handler") {
 		t.Errorf("exit %d\n%s", code, stdout)
+	}
+}
+
+// TestCheckNamesWhatAnswersNothing: a packet filter drops what it does not let through, so that silence is what most mistakes look like.
+func TestCheckNamesWhatAnswersNothing(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	addr := silent.Addr().String()
+	environ := slices.Clone(smallest)
+	environ[0], environ[3] = "KAFKA_BOOTSTRAP_SERVERS="+addr, "SUBSCRIPTION_SINK=https://"+addr+"/orders"
+	cfg, err := envconfig.Parse(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("time is up"))
+	defer cancel()
+	if _, err := sidecar.Probe(ctx, cfg); err == nil || !strings.Contains(err.Error(), addr) || !strings.HasSuffix(err.Error(), "in the step ApiVersions: time is up") {
+		t.Errorf("a silent broker: %v", err)
+	}
+	ctx, cancel = context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("time is up"))
+	defer cancel()
+	if _, err := reachHandler(ctx, cfg); err == nil || !strings.HasSuffix(err.Error(), addr+" over TLS: time is up") {
+		t.Errorf("a silent handler: %v", err)
+	}
+}
+
+func TestCheckTellsAPrivateAuthorityFromOtherTLSMistakes(t *testing.T) {
+	private := httptest.NewTLSServer(http.NotFoundHandler())
+	defer private.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for url, hint := range map[string]bool{private.URL: true, "https" + strings.TrimPrefix(plain.URL, "http"): false} {
+		cfg, err := envconfig.Parse(append(slices.Clone(smallest[:3]), "SUBSCRIPTION_SINK="+url))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reachHandler(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "HANDLER_TLS_CA") != hint {
+			t.Errorf("hint %t: %v", hint, err)
+		}
+	}
+}
+
+func TestLogsAreTextOnATerminalAlone(t *testing.T) {
+	t.Setenv("TERM", "") // says what a terminal can do, not that there is one
+	for name, want := range map[string]bool{"/dev/ptmx": true, os.DevNull: false, filepath.Join(t.TempDir(), "log"): false} {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			if want {
+				t.Logf("no terminal to be had: %v", err)
+				continue
+			}
+			t.Fatal(err)
+		}
+		if got := isTerminal(f); got != want {
+			t.Errorf("%s: %t, want %t", name, got, want)
+		}
+		f.Close()
+	}
+	var out strings.Builder
+	newLogger(&envconfig.Config{}, &out).Info("hello")
+	if !strings.HasPrefix(out.String(), "{") {
+		t.Errorf("not JSON: %s", out.String())
 	}
 }
 
