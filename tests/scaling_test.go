@@ -47,7 +47,8 @@ func TestLagIsSeenWhilePaused(t *testing.T) {
 	s.WaitMetric(7, "kafka_sidecar_lag_records")
 	s.WaitMetric(7, "kafka_sidecar_backlog_records")
 	harness.Eventually(t, harness.Patience, func() (bool, string) {
-		return s.Metrics().Value("kafka_sidecar_lag_seconds") > 0, "kafka_sidecar_lag_seconds stays 0 while records wait"
+		m := s.Metrics()
+		return m.Value("kafka_sidecar_lag_seconds") > 0 && m.Value("kafka_sidecar_oldest_unsettled_age_seconds") > 0, "kafka_sidecar_lag_seconds or kafka_sidecar_oldest_unsettled_age_seconds stays 0 while records wait"
 	})
 	if n := s.Metrics().Value("kafka_sidecar_wanted_slot_seconds_total"); n != 0 {
 		t.Errorf("%v slot seconds are wanted where nothing is read", n)

@@ -100,7 +100,7 @@ func (in *Intake) open(fresh map[int32]*assignment) {
 			return
 		}
 		ctx, release := untilFirst(fresh)
-		parts, err := in.positions(ctx, fresh)
+		parts, high, err := in.positions(ctx, fresh)
 		if err != nil && ctx.Err() == nil {
 			in.log.WarnContext(ctx, "positions of assigned partitions are not known yet, trying again", slog.Any("err", err))
 			wait(ctx, backoff)
@@ -109,7 +109,7 @@ func (in *Intake) open(fresh map[int32]*assignment) {
 		release()
 		if err == nil {
 			for _, p := range parts {
-				in.read(p, fresh[p.ID])
+				in.read(p, high[p.ID], fresh[p.ID])
 			}
 			return
 		}
@@ -132,8 +132,8 @@ func untilFirst(fresh map[int32]*assignment) (context.Context, context.CancelFun
 	}
 }
 
-// positions asks for commits and log ends and decides where each partition begins.
-func (in *Intake) positions(ctx context.Context, fresh map[int32]*assignment) ([]Partition, error) {
+// positions asks for commits and log ends and decides where each partition begins. high are their high watermarks.
+func (in *Intake) positions(ctx context.Context, fresh map[int32]*assignment) (parts []Partition, high map[int32]int64, err error) {
 	ids := make([]int32, 0, len(fresh))
 	ask := make(map[int32]int64, len(fresh))
 	ask2 := make(map[int32]int64, len(fresh))
@@ -143,34 +143,35 @@ func (in *Intake) positions(ctx context.Context, fresh map[int32]*assignment) ([
 	}
 	// The topic first: a commit is judged by the id of the topic that is there now.
 	if err := in.topic.refresh(ctx, time.Now()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	topic := in.topic.current()
 	committed, err := in.member.Committed(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("read committed offsets: %w", err)
+		return nil, nil, fmt.Errorf("read committed offsets: %w", err)
 	}
 	starts, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ends, err := in.cfg.Cluster.ListOffsets(ctx, topic, ask2, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	parts := make([]Partition, 0, len(ids))
+	high = make(map[int32]int64, len(ids))
 	for _, id := range ids {
 		c, ok := committed[id]
 		if !ok {
-			return nil, fmt.Errorf("read committed offsets: no answer for partition %d", id)
+			return nil, nil, fmt.Errorf("read committed offsets: no answer for partition %d", id)
 		}
 		start, end := starts[id], ends[id]
 		if start.Err != nil || end.Err != nil {
-			return nil, fmt.Errorf("list offsets of partition %d: %w", id, firstError(start.Err, end.Err))
+			return nil, nil, fmt.Errorf("list offsets of partition %d: %w", id, firstError(start.Err, end.Err))
 		}
 		parts = append(parts, in.position(ctx, id, topic, c, start.Offset, end.Offset))
+		high[id] = end.Offset
 	}
-	return parts, nil
+	return parts, high, nil
 }
 
 func firstError(errs ...error) error {
@@ -183,7 +184,7 @@ func firstError(errs ...error) error {
 }
 
 // read opens a partition and starts its reader, unless it was taken away meanwhile.
-func (in *Intake) read(p Partition, a *assignment) {
+func (in *Intake) read(p Partition, high int64, a *assignment) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if a.ctx.Err() != nil {
@@ -191,6 +192,7 @@ func (in *Intake) read(p Partition, a *assignment) {
 		return
 	}
 	in.delivery.Open(p)
+	in.delivery.Ends(p.ID, Ends{Stable: -1, High: high}) // the first fetch may be long in coming, and its lag is there already
 	if p.Lost > 0 {
 		in.delivery.Lost(p.ID, p.Lost)
 		in.delivery.Advance(p.ID, p.Read, -1)

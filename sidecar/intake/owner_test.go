@@ -239,6 +239,9 @@ func TestPausedJoinsAndReadsNothing(t *testing.T) {
 		w.commit(0, 4, "")
 		s := w.start(func(c *Config) { c.Paused = true })
 		w.until(20*time.Second, "joined", func() bool { return s.opened(0, 1)() && s.in.Joined() })
+		if p := s.part(0); p.ends.High != 10 {
+			t.Fatalf("the end is not known from the start: %+v", p.ends)
+		}
 		pass(time.Minute)
 		if w.fetched(0)+w.fetched(1) != 0 || s.count(0) != 0 || !s.in.Joined() {
 			t.Fatalf("%d requests, %d records", w.fetched(0)+w.fetched(1), s.count(0))
