@@ -150,6 +150,30 @@ func TestBrokerRestartNeedsNoRestart(t *testing.T) {
 	t.Run("kafka", func(t *testing.T) { check(t, harness.PrivateReal(t, realkafka.Options{})) })
 }
 
+func TestABrokerOutageLongerThanTheSessionIsSeenOnReadyAlone(t *testing.T) {
+	b := harness.Fake(t)
+	topic := b.CreateTopic(2)
+	h := harness.NewHandler(t, jitter)
+	env := harness.TestEnv(b, topic, h).With("KAFKA_OPTION_SESSION_TIMEOUT_MS", "6000", "KAFKA_OPTION_HEARTBEAT_INTERVAL_MS", "1000", "STARTUP_TIMEOUT", "2s")
+	records := b.Produce(harness.Keyed(topic, 100, 10)...)
+	s := harness.Start(t, env)
+	h.WaitSettled(records)
+	b.WaitCommitted(env.Group(), topic)
+	b.Outage()
+	s.WaitStatus("/ready", http.StatusServiceUnavailable)
+	harness.Throughout(t, 4*time.Second, func() (bool, string) {
+		live, _ := s.Get("/live")
+		startup, _ := s.Get("/startup")
+		ready, why := s.Get("/ready")
+		return live == http.StatusOK && startup == http.StatusOK && ready == http.StatusServiceUnavailable, fmt.Sprintf("/live %d, /startup %d, /ready %d %s", live, startup, ready, why)
+	})
+	b.Recover()
+	s.WaitStatus("/ready", http.StatusOK)
+	records = append(records, b.Produce(harness.Keyed(topic, 100, 10)...)...)
+	h.WaitSettled(records)
+	h.CheckOrder(t, records, harness.Once, nil)
+}
+
 func TestStuckConnectionsAreReplacedWithinTheSession(t *testing.T) {
 	b := harness.Fake(t)
 	topic := b.CreateTopic(2)
