@@ -52,7 +52,7 @@ func (in *Intake) establish(ctx context.Context) error {
 	}
 	switch err := in.commitStart(ctx, commits); {
 	case errors.Is(err, kafka.UnknownMemberId):
-		in.log.InfoContext(ctx, "another replica has set the start positions of the group")
+		return in.leaveStart(ctx, topic)
 	case err != nil:
 		return fmt.Errorf("commit the start positions of group %q: %w", in.cfg.GroupID, err)
 	default:
@@ -62,6 +62,21 @@ func (in *Intake) establish(ctx context.Context) error {
 		}
 		in.log.Log(ctx, level, "new group: start positions committed",
 			slog.String("start_at", in.cfg.StartAt.String()), slog.Int64("existing_records_not_read", existing), slog.Int("partitions", len(commits)))
+	}
+	return nil
+}
+
+// leaveStart is for a group that has members already: one of them has set the start positions, unless they read something else.
+func (in *Intake) leaveStart(ctx context.Context, topic cluster.Topic) error {
+	has, err := in.HasCommits(ctx, topic)
+	switch {
+	case err != nil:
+		return err
+	case has:
+		in.log.InfoContext(ctx, "another replica has set the start positions of the group")
+	default:
+		in.log.WarnContext(ctx, "the group has members that read something else, so no start positions can be set: this topic will be read from its log start (give each subscription a group.id of its own, or stop the others first)",
+			slog.String("start_at", in.cfg.StartAt.String()))
 	}
 	return nil
 }

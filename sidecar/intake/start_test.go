@@ -185,6 +185,28 @@ func TestAnotherReplicasStartPositionsStand(t *testing.T) {
 	})
 }
 
+// TestMembersThatReadSomethingElseAreNotTakenForReplicas: as when a Deployment is rolled to another topic under the same group.
+func TestMembersThatReadSomethingElseAreNotTakenForReplicas(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		if err := w.kafka.CreateTopic("payments", 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.produce(0, 5)
+		before := w.start(func(c *Config) { c.Topic = "payments" })
+		w.until(20*time.Second, "joined", before.in.Joined)
+		var log strings.Builder // read after the end
+		s := w.start(startAt(StartAt{Latest: true}), func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		pass(10 * time.Second)
+		before.stop()
+		w.until(20*time.Second, "read", s.has(0, 5)) // from the log start: what the start would have been, nobody knows any more
+		s.stop()
+		<-s.done
+		if text := log.String(); !strings.Contains(text, "members that read something else") || strings.Contains(text, "another replica has set") {
+			t.Errorf("log:\n%s", text)
+		}
+	})
+}
+
 func TestErrorInTheOffsetAnswerIsNeverReadAsNoCommit(t *testing.T) {
 	faults := map[string]kfake.Fault{
 		"loading":       {TopLevel: true, Err: kerr.CoordinatorLoadInProgress},
