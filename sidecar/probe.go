@@ -50,6 +50,8 @@ func probePosition(ctx context.Context, cfg *envconfig.Config, c *cluster.Cluste
 		return err
 	case has:
 		fmt.Fprintf(found, "; group %q has committed offsets and resumes there", cfg.Kafka.GroupID)
+	case StartAt(cfg.Run.StartAt, time.Now()).Refuse:
+		return in.RefuseStart()
 	default:
 		at := StartAt(cfg.Run.StartAt, time.Now())
 		unread, err := intake.Unread(ctx, c, topic, at, cfg.Kafka.ReadCommitted)

@@ -45,6 +45,23 @@ func TestCheckSaysHowManyRecordsANewGroupWillNotRead(t *testing.T) {
 	}
 }
 
+func TestCheckFailsWhereANewGroupWouldNotStart(t *testing.T) {
+	b := harness.Fake(t)
+	topic := b.CreateTopic(1)
+	h := harness.NewHandler(t, harness.OK)
+	env := harness.SmallestEnv(b, topic, h).With("KAFKA_OPTION_AUTO_OFFSET_RESET", "error")
+	for _, args := range [][]string{nil, {"check"}} {
+		out, errs, code := harness.Run(t, env.With("ADMIN_ADDR", "off"), args...)
+		if code != 1 || !strings.Contains(out+errs, "no committed offset and auto.offset.reset is") {
+			t.Errorf("%v: exit code %d\n%s%s", args, code, out, errs)
+		}
+	}
+	harness.Start(t, env.With("KAFKA_OPTION_AUTO_OFFSET_RESET", "", "START_AT", "earliest")).WaitReady()
+	if out, errs, code := harness.Run(t, env, "check"); code != 0 {
+		t.Errorf("a group with commits: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestCheckFailsWhereAHandlerOrABrokerCannotBeReached(t *testing.T) {
 	b := harness.Fake(t)
 	topic := b.CreateTopic(1)

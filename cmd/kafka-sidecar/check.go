@@ -116,7 +116,7 @@ func reachHandler(ctx context.Context, cfg *envconfig.Config) (string, error) {
 	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	if err != nil {
-		return "", errors.New("read the proxy's URL: it is not valid; want HTTP_PROXY and HTTPS_PROXY like http://proxy:3128")
+		return "", fmt.Errorf("choose a proxy: %w", err)
 	}
 	through := u
 	if proxy != nil {

@@ -38,7 +38,7 @@ func (in *Intake) establish(ctx context.Context) error {
 		return err
 	}
 	if in.cfg.StartAt.Refuse {
-		return fmt.Errorf("start group %q: it has no committed offset and auto.offset.reset is \"error\" (commit offsets for it, or set START_AT): %w", in.cfg.GroupID, errFinal)
+		return in.RefuseStart()
 	}
 	starts, existing, err := resolveStart(ctx, in.cfg.Cluster, topic, in.cfg.StartAt, in.cfg.ReadCommitted)
 	if err != nil {
@@ -64,6 +64,11 @@ func (in *Intake) establish(ctx context.Context) error {
 			slog.String("start_at", in.cfg.StartAt.String()), slog.Int64("existing_records_not_read", existing), slog.Int("partitions", len(commits)))
 	}
 	return nil
+}
+
+// RefuseStart is the error of a group without commits that is told to begin nowhere.
+func (in *Intake) RefuseStart() error {
+	return fmt.Errorf("start group %q: it has no committed offset and auto.offset.reset is \"error\" (commit offsets for it, or set START_AT in its place): %w", in.cfg.GroupID, errFinal)
 }
 
 // leaveStart is for a group that has members already: one of them has set the start positions, unless they read something else.
