@@ -158,7 +158,7 @@ func intakeConfig(cfg *envconfig.Config, c *cluster.Cluster, log *slog.Logger) i
 	return intake.Config{
 		Cluster: c, Topic: cfg.Subscription.Topic, GroupID: k.GroupID, InstanceID: k.GroupInstanceID, ClientID: k.ClientID, Rack: k.Rack,
 		SessionTimeout: k.SessionTimeout, HeartbeatInterval: k.HeartbeatInterval, RebalanceTimeout: k.RebalanceTimeout,
-		DrainTimeout: r.ShutdownTimeout, StopTimeout: r.DrainBudget(), ReadCommitted: k.ReadCommitted, CheckCRCs: k.CheckCRCs,
+		DrainTimeout: r.ShutdownTimeout, StopTimeout: r.DrainBudget(), StopRest: r.ShutdownTimeout - r.DrainBudget(), ReadCommitted: k.ReadCommitted, CheckCRCs: k.CheckCRCs,
 		FetchMinBytes: k.FetchMinBytes, FetchMaxBytes: k.FetchMaxBytes, PartitionMaxBytes: k.PartitionMaxBytes, FetchMaxWait: k.FetchMaxWait,
 		SocketTimeout: k.SocketTimeout, FetchErrorBackoff: k.FetchErrorBackoff, ReconnectBackoff: k.ReconnectBackoff, ReconnectBackoffMax: k.ReconnectBackoffMax,
 		RetryBackoff: k.RetryBackoff, RetryBackoffMax: k.RetryBackoffMax, MetadataMaxAge: k.MetadataMaxAge,

@@ -28,6 +28,7 @@ type Config struct {
 	RebalanceTimeout                  time.Duration
 	DrainTimeout                      time.Duration // what running attempts get when partitions are let go
 	StopTimeout                       time.Duration // what they get when the process stops
+	StopRest                          time.Duration // what there is then for the last commit and for leaving the group; 0: as long as each may take
 	ReadCommitted, CheckCRCs          bool
 	FetchMinBytes, FetchMaxBytes      int32
 	PartitionMaxBytes                 int32
@@ -94,6 +95,7 @@ func New(cfg Config, d Delivery) *Intake {
 		DrainContext: func() (context.Context, context.CancelFunc) {
 			return context.WithTimeout(context.Background(), cfg.StopTimeout)
 		},
+		StopRest:         cfg.StopRest,
 		MetadataInterval: cfg.MetadataMaxAge,
 		RetryBackoff:     cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		OnTopic: in.topic.set, OnRebalance: func(int32, string) { in.everJoined.Store(true); cfg.OnRebalance() },

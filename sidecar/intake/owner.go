@@ -15,9 +15,16 @@ type owner Intake
 
 var _ group.Owner = (*owner)(nil)
 
-// finalCommit is what the last commit of partitions that are let go may take, after their attempts have ended. The drain budget
-// leaves room for it.
+// finalCommit is what the last commit of partitions that are let go may take, after their attempts have ended.
 const finalCommit = 2 * time.Second
+
+// lastCommit is the same within what the end of the process has for it: the other half is for leaving the group.
+func (in *Intake) lastCommit() time.Duration {
+	if in.cfg.StopRest > 0 {
+		return min(finalCommit, in.cfg.StopRest/2)
+	}
+	return finalCommit
+}
 
 // Assigned looks up where the partitions stand and begins to read them. It returns at once.
 func (o *owner) Assigned(ctx context.Context, partitions []int32) {
@@ -45,7 +52,7 @@ func (o *owner) Revoke(ctx context.Context, partitions []int32) {
 		in.delivery.Close(partitions)
 		return
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalCommit)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.lastCommit())
 	in.commitFinal(last, partitions)
 	cancel()
 	in.delivery.Close(partitions)

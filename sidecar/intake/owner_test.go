@@ -51,6 +51,26 @@ func TestFinalCommitEndsWithItsTime(t *testing.T) {
 	})
 }
 
+// TestStopEndsInItsTimeThoughTheCoordinatorIsSilent: what attempts, the last commit and leaving take together is no longer than there is.
+func TestStopEndsInItsTimeThoughTheCoordinatorIsSilent(t *testing.T) {
+	for name, c := range map[string]struct{ drain, rest time.Duration }{"long": {22 * time.Second, 3 * time.Second}, "short": {2 * time.Second, 2 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				w.produce(0, 5)
+				s := w.prepare(func(cfg *Config) { cfg.CommitInterval, cfg.StopTimeout, cfg.StopRest = time.Hour, c.drain, c.rest })
+				s.drain = func(ctx context.Context) { <-ctx.Done() }
+				s.run(w)
+				w.until(20*time.Second, "read", s.has(0, 5))
+				w.dig("localhost:9092", "localhost:9093", "localhost:9094")
+				w.cut()
+				if took := s.stopped(); took <= c.drain+c.rest/2 || took >= c.drain+c.rest || s.err != nil {
+					t.Errorf("took %s of %s: %v", took, c.drain+c.rest, s.err)
+				}
+			})
+		})
+	}
+}
+
 func TestStopDrainsBeforeTheFinalCommit(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		w.produce(0, 5)

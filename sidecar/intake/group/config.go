@@ -26,6 +26,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// DrainContext bounds the Owner.Revoke of everything at the end of Run. nil: DrainTimeout.
 	DrainContext func() (context.Context, context.CancelFunc)
+	// StopRest is what there is after the deadline of DrainContext for the last commits and for leaving the group. 0: as long as each may take.
+	StopRest time.Duration
 
 	// MetadataInterval is how often every member looks at the topic; default, and at most, 30 s.
 	MetadataInterval time.Duration

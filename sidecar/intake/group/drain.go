@@ -54,6 +54,9 @@ func (m *Member) withdraw(ctx context.Context) context.CancelFunc {
 	m.mu.Unlock()
 
 	until, release := m.finalDrain(ctx)
+	if deadline, ok := until.Deadline(); ok && m.cfg.StopRest > 0 {
+		m.stopBy = deadline.Add(m.cfg.StopRest * 7 / 8) // and a little for ending the process
+	}
 	for d := range m.drains { // whatever drains already has no longer than the rest
 		context.AfterFunc(until, func() { d.cancel(errDrainOver) })
 	}

@@ -94,7 +94,7 @@ func (m *Member) play(ctx context.Context, r *round) (o outcome) {
 		return o
 	}
 	if m.takenIn(answer) {
-		m.leave(ctx, o.id)
+		m.leave(ctx, o.id, leaveTimeout)
 		o.err = kafka.InconsistentGroupProtocol
 		return o
 	}

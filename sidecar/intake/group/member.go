@@ -67,6 +67,7 @@ type Member struct {
 	drains      map[*drain]struct{}
 	freed       []int32 // partitions that were let go since the newest join, which still claimed them
 	leaving     bool
+	stopBy      time.Time // when the group must have been left; zero: no such time
 }
 
 // New makes a member; it does no I/O.
@@ -111,7 +112,7 @@ func (m *Member) Run(ctx context.Context) error {
 	}
 	m.lose(inner, "the membership has ended")
 	if err == nil && m.cfg.InstanceID == "" {
-		m.leave(context.WithoutCancel(ctx), m.identity())
+		m.leave(context.WithoutCancel(ctx), m.identity(), m.leaveTime())
 	}
 	m.joins.close()
 	m.ended.Store(true)
@@ -363,12 +364,22 @@ func (m *Member) onLook(topic cluster.Topic) {
 	m.want = "the topic has changed"
 }
 
+// leaveTimeout is what LeaveGroup may take.
+const leaveTimeout = 2 * time.Second
+
+// leaveTime is what it may take at the end of Run: a drain that needed its time, and a last commit that nobody answered, leave less.
+func (m *Member) leaveTime() time.Duration {
+	if m.stopBy.IsZero() {
+		return leaveTimeout
+	}
+	return min(leaveTimeout, m.stopBy.Sub(m.cfg.Now()))
+}
+
 // leave tells the coordinator that a member is gone, so that the others need not wait for its session to end. It is best effort.
-func (m *Member) leave(ctx context.Context, id identity) {
+func (m *Member) leave(ctx context.Context, id identity, limit time.Duration) {
 	if id.member == "" {
 		return
 	}
-	const limit = 2 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answer, _, err := m.joins.call(ctx, limit, protocol.LeaveGroup, leaveVersion, encodeLeave(m.cfg.GroupID, id.member))
