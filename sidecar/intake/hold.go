@@ -171,7 +171,7 @@ func (h *hold) give(n int64) {
 	switch {
 	case a.above != h:
 		a.used += after - before
-	case a.used+after <= a.allowance/2:
+	case after == 0 || a.used+after <= a.allowance/2: // shares that have shrunk since may have put more in use than there is
 		a.used += after
 		a.above = nil
 	}

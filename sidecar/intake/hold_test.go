@@ -108,6 +108,28 @@ func TestReaderThatComesOrGoesChangesTheShares(t *testing.T) {
 	})
 }
 
+// Shares that shrink make more of what is common in use than there is. The place above it must not stay with a reader that holds nothing any more: one
+// that waits for room may do so for ever, and everybody with large batches behind it.
+func TestThePlaceAboveIsFreeOnceItsReaderHoldsNothing(t *testing.T) {
+	all := newHolds(200)
+	h := readers(t, all, 2)
+	a, b := h[0], h[1]
+	mustTake(t, a, 100)
+	mustTake(t, b, 1000) // above
+	c := readers(t, all, 1)[0]
+	if within, above := all.held(); within <= 100 || above != 1050 {
+		t.Fatalf("%d within and %d above", within, above)
+	}
+	b.release()
+	if all.above != nil {
+		t.Fatal("nobody can be above any more")
+	}
+	mustTake(t, c, 1000)
+	c.release()
+	a.release()
+	all.empty(t)
+}
+
 // Whoever asked first is served first: a large answer is not passed by small ones for ever, and nobody is woken in vain.
 func TestMemoryIsGivenInTheOrderInWhichItWasAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
