@@ -81,7 +81,7 @@ type container struct {
 }
 
 func (c container) env() harness.Env {
-	env := harness.Env{"AWS_REGION": "eu-central-1"} // which Fargate sets
+	env := harness.Env{"AWS_REGION": "eu-central-1"} // which ECS sets: Amazon ECS Developer Guide, "Amazon ECS environment variables"
 	for _, e := range c.Environment {
 		env[e.Name] = e.Value
 	}

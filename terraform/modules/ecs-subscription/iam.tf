@@ -50,6 +50,7 @@ resource "aws_iam_role" "execution" {
   tags                 = var.tags
 }
 
+# Amazon ECS Developer Guide, "Amazon ECS task execution IAM role". kms:Decrypt is for keys of the customer's own alone.
 data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "Logs"
@@ -108,6 +109,8 @@ resource "aws_iam_role" "task" {
   tags                 = var.tags
 }
 
+# What begins with kafka-cluster: Amazon MSK Developer Guide, "Common use cases for client authorization policy" and "Semantics of IAM
+# authorization policy actions and resources".
 data "aws_iam_policy_document" "task" {
   count = local.has_task_policy ? 1 : 0
 
@@ -115,7 +118,7 @@ data "aws_iam_policy_document" "task" {
     for_each = local.msk_iam ? [var.msk.cluster_arn] : []
     content {
       sid       = "Cluster"
-      actions   = concat(["kafka-cluster:Connect", "kafka-cluster:DescribeCluster"], var.dead_letter.topic == null ? [] : ["kafka-cluster:WriteDataIdempotently"])
+      actions   = concat(["kafka-cluster:Connect"], var.dead_letter.topic == null ? [] : ["kafka-cluster:WriteDataIdempotently"])
       resources = [statement.value]
     }
   }

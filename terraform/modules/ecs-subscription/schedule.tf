@@ -49,6 +49,8 @@ resource "aws_iam_role" "schedule" {
   tags                 = var.tags
 }
 
+# Amazon ECS Developer Guide, "Amazon ECS EventBridge IAM role", with every resource named: the task definition and the roles that it passes
+# on; a tag only on the task that it starts.
 data "aws_iam_policy_document" "schedule" {
   statement {
     sid       = "Run"

@@ -1,4 +1,8 @@
 # Alarms. Lambda's own metrics are there for any Kafka; the age is MSK's, and dead letters are counted by the function.
+#
+# OffsetLag is a function's, for the topic as a whole, and viewed by its maximum; ProvisionedPollers is a mapping's, likewise. Lambda Developer
+# Guide, "Types of metrics for Lambda functions" and "Viewing metrics for Lambda functions". EstimatedMaxTimeLag is one of MSK's default level,
+# in seconds: Amazon MSK Developer Guide, "Monitor consumer lags".
 
 locals {
   alarms = { for kind, alarm in {

@@ -15,20 +15,27 @@ locals {
   secrets = compact([var.kafka.secret_arn, var.kafka.root_ca_secret_arn])
 
   # Pollers reach the brokers by interfaces in the VPC, which the role makes; these calls know no resource that could be named beforehand.
+  # A function in a VPC is given addresses, too. Lambda Developer Guide, "Configuring a Lambda function to access resources in a VPC".
   interfaces = local.msk || length(var.kafka.subnet_ids) > 0 || var.vpc != null
 
+  # Lambda Developer Guide, "Configuring Lambda permissions for Amazon MSK event source mappings": kafka:ListScramSecrets is for SASL/SCRAM, and
+  # what begins with kafka-cluster for IAM. The dead letters are ours: Amazon MSK Developer Guide, "Semantics of IAM authorization policy actions
+  # and resources".
   statements = { for sid, s in {
     Logs = { actions = ["logs:CreateLogStream", "logs:PutLogEvents"], resources = ["${aws_cloudwatch_log_group.this.arn}:*"] }
     Interfaces = local.interfaces ? {
-      actions = [
+      actions = concat([
         "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets", "ec2:DescribeVpcs",
-      ]
+      ], var.vpc == null ? [] : ["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"])
       resources = ["*"]
     } : null
-    Brokers = local.msk ? { actions = ["kafka:DescribeCluster", "kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"], resources = [local.cluster] } : null
+    Brokers = local.msk ? {
+      actions   = concat(["kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"], var.kafka.auth == "SASL_SCRAM_512_AUTH" ? ["kafka:ListScramSecrets"] : [])
+      resources = [local.cluster]
+    } : null
     Cluster = local.iam ? {
-      actions   = concat(["kafka-cluster:Connect", "kafka-cluster:DescribeCluster"], var.dead_letter.topic == null ? [] : ["kafka-cluster:WriteDataIdempotently"])
+      actions   = concat(["kafka-cluster:Connect"], var.dead_letter.topic == null ? [] : ["kafka-cluster:WriteDataIdempotently"])
       resources = [local.cluster]
     } : null
     Topic = local.iam ? {

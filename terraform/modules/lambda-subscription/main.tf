@@ -98,10 +98,12 @@ resource "aws_lambda_event_source_mapping" "this" {
   maximum_batching_window_in_seconds = var.batch.window_seconds
   starting_position                  = var.start_at == null ? "LATEST" : lookup(local.starts, var.start_at, "AT_TIMESTAMP")
   starting_position_timestamp        = var.start_at == null ? null : contains(keys(local.starts), var.start_at) ? null : var.start_at
-  # There is no destination for failures: with one, records that keep failing go there after ten tries and are passed.
+  # There is no destination for failures: without one tries are without number, with one it is ten, and the record is passed. Lambda Developer
+  # Guide, "Configuring error handling controls for Kafka event sources".
   function_response_types = ["ReportBatchItemFailures"]
   tags                    = var.tags
 
+  # The response type above is one of provisioned mode: "Apache Kafka event poller scaling modes in Lambda".
   provisioned_poller_config {
     minimum_pollers = var.pollers.min
     maximum_pollers = var.pollers.max

@@ -4,7 +4,7 @@ variable "kafka" {
   description = <<-EOT
     Where the event source mapping reads.
     - `msk_cluster_arn`: an MSK cluster. For any other Kafka leave it out and give `bootstrap_servers`.
-    - `auth`: `iam` (MSK), `BASIC_AUTH`, `SASL_SCRAM_256_AUTH`, `SASL_SCRAM_512_AUTH` or `CLIENT_CERTIFICATE_TLS_AUTH`; null is none.
+    - `auth`: `iam` (MSK), `BASIC_AUTH`, `SASL_SCRAM_256_AUTH` (both not MSK), `SASL_SCRAM_512_AUTH` or `CLIENT_CERTIFICATE_TLS_AUTH`; null is none. Where a cluster of MSK has IAM on, Lambda takes it whenever there is no secret, so say `iam`.
     - `secret_arn`: the Secrets Manager secret for `auth`, in the form that Lambda's documentation gives.
     - `root_ca_secret_arn`: the secret with the brokers' authority, for any other Kafka.
     - `subnet_ids`, `security_group_ids`: where the brokers are reached, for any other Kafka; null is the internet.
@@ -26,6 +26,12 @@ variable "kafka" {
   validation {
     condition     = var.kafka.auth == null || contains(["iam", "BASIC_AUTH", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH"], coalesce(var.kafka.auth, "-"))
     error_message = "kafka.auth must be iam, BASIC_AUTH, SASL_SCRAM_256_AUTH, SASL_SCRAM_512_AUTH or CLIENT_CERTIFICATE_TLS_AUTH."
+  }
+
+  # Lambda Developer Guide, "Configuring Amazon MSK cluster authentication methods in Lambda".
+  validation {
+    condition     = var.kafka.msk_cluster_arn == null || !contains(["BASIC_AUTH", "SASL_SCRAM_256_AUTH"], coalesce(var.kafka.auth, "none"))
+    error_message = "MSK knows no SASL/PLAIN, and SCRAM with SHA-512 only: kafka.auth must be iam, SASL_SCRAM_512_AUTH or CLIENT_CERTIFICATE_TLS_AUTH there."
   }
 
   validation {
@@ -144,7 +150,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "pollers" {
-  description = "Pollers of the event source mapping, `min` to `max`. They are always provisioned: only these stop at a record for as long as it is unsettled."
+  description = "Pollers of the event source mapping, `min` to `max`; never more run than the topic has partitions. They are always provisioned: only these stop at a record for as long as it is unsettled."
   type = object({
     min = optional(number, 1)
     max = optional(number, 2)
@@ -153,8 +159,8 @@ variable "pollers" {
   nullable = false
 
   validation {
-    condition     = var.pollers.min >= 1 && var.pollers.min <= var.pollers.max
-    error_message = "pollers.min must be at least 1 and not above max."
+    condition     = var.pollers.min >= 1 && var.pollers.min <= 200 && var.pollers.min <= var.pollers.max && var.pollers.max <= 2000
+    error_message = "pollers.min must be 1 to 200 and not above max, which is 2000 at most."
   }
 }
 

@@ -50,8 +50,21 @@ run "alarms_of_any_kafka" {
     error_message = "The alarms are others."
   }
   assert {
-    condition     = alltrue([for kind in ["lag", "age", "dead-letters"] : aws_cloudwatch_metric_alarm.this[kind].namespace == "KafkaSidecar" && aws_cloudwatch_metric_alarm.this[kind].dimensions == tomap({ Subscription = "orders-to-billing" })])
-    error_message = "An alarm looks at other metrics than the sidecar's own."
+    condition     = alltrue([for kind in ["lag", "age", "dead-letters"] : aws_cloudwatch_metric_alarm.this[kind].dimensions == tomap({ Subscription = "orders-to-billing" })])
+    error_message = "An alarm looks at another subscription."
+  }
+  assert {
+    condition = { for kind, a in aws_cloudwatch_metric_alarm.this : kind => "${a.statistic} of ${a.namespace} ${a.metric_name} ${a.comparison_operator} ${a.threshold} in ${a.evaluation_periods} x ${a.period} s, else ${a.treat_missing_data}" } == {
+      lag             = "Sum of KafkaSidecar LagRecords GreaterThanThreshold 1000 in 5 x 60 s, else ignore"
+      age             = "Maximum of KafkaSidecar OldestUnsettledAge GreaterThanThreshold 3600 in 5 x 60 s, else ignore"
+      dead-letters    = "Sum of KafkaSidecar DeadLetters GreaterThanThreshold 0 in 1 x 300 s, else notBreaching"
+      no-running-task = "SampleCount of AWS/ECS CPUUtilization LessThanThreshold 1 in 5 x 60 s, else breaching"
+    }
+    error_message = "The alarms look at something else."
+  }
+  assert {
+    condition     = alltrue([for a in aws_cloudwatch_metric_alarm.this : a.alarm_actions == toset(["arn:aws:sns:eu-central-1:123456789012:oncall"]) && a.ok_actions == a.alarm_actions])
+    error_message = "Nobody is told."
   }
   assert {
     condition = alltrue([for name, value in { METRICS_EMF = "true", METRICS_EMF_NAMESPACE = "KafkaSidecar" } :
@@ -59,12 +72,7 @@ run "alarms_of_any_kafka" {
     error_message = "The sidecar does not write the metrics that the alarms look at."
   }
   assert {
-    condition = (
-      aws_cloudwatch_metric_alarm.this["no-running-task"].metric_name == "CPUUtilization"
-      && aws_cloudwatch_metric_alarm.this["no-running-task"].statistic == "SampleCount"
-      && aws_cloudwatch_metric_alarm.this["no-running-task"].treat_missing_data == "breaching"
-      && aws_cloudwatch_metric_alarm.this["no-running-task"].dimensions == tomap({ ClusterName = "main", ServiceName = "orders-to-billing" })
-    )
+    condition     = aws_cloudwatch_metric_alarm.this["no-running-task"].dimensions == tomap({ ClusterName = "main", ServiceName = "orders-to-billing" })
     error_message = "That nothing runs is not noticed."
   }
 }
@@ -82,6 +90,10 @@ run "alarms_of_msk" {
       "Cluster Name" = "main", "Consumer Group" = "orders-to-billing", Topic = "orders"
     })])
     error_message = "The alarms look at other metrics than MSK's."
+  }
+  assert {
+    condition     = { for kind in ["lag", "age"] : kind => "${aws_cloudwatch_metric_alarm.this[kind].statistic} of ${aws_cloudwatch_metric_alarm.this[kind].metric_name}" } == { lag = "Maximum of SumOffsetLag", age = "Maximum of EstimatedMaxTimeLag" }
+    error_message = "The alarms look at other metrics of MSK."
   }
   assert {
     condition     = !contains(output.environment, "METRICS_EMF")
@@ -131,6 +143,13 @@ run "scaling_by_backlog" {
     error_message = "What is tracked is not the load per task."
   }
   assert {
+    condition = { for kind, p in aws_appautoscaling_policy.this : kind => [for m in p.target_tracking_scaling_policy_configuration[0].customized_metric_specification : { metric = m.metric_name, dimensions = { for d in m.dimensions : d.name => d.value } }] } == {
+      backlog = [{ metric = "BacklogRecords", dimensions = { Subscription = "orders-to-billing" } }]
+      load    = [{ metric = "Load", dimensions = { Subscription = "orders-to-billing" } }]
+    }
+    error_message = "Another subscription is scaled by."
+  }
+  assert {
     condition     = contains(output.environment, "METRICS_EMF")
     error_message = "The metric that scales is not written."
   }
@@ -175,7 +194,11 @@ run "schedule" {
     error_message = "Something else is started, or at another time."
   }
   assert {
-    condition     = one([for s in data.aws_iam_policy_document.schedule.statement : s.resources if s.sid == "Run"]) == toset(["arn:aws:ecs:eu-central-1:123456789012:task-definition/orders-to-billing:*"])
-    error_message = "The scheduler may start other tasks."
+    condition = { for s in data.aws_iam_policy_document.schedule.statement : s.sid => { actions = s.actions, resources = s.resources, conditions = { for c in s.condition : c.variable => "${c.test} ${join(",", c.values)}" } } } == {
+      Run   = { actions = toset(["ecs:RunTask"]), resources = toset(["arn:aws:ecs:eu-central-1:123456789012:task-definition/orders-to-billing:*"]), conditions = { "ecs:cluster" = "ArnEquals arn:aws:ecs:eu-central-1:123456789012:cluster/main" } }
+      Tag   = { actions = toset(["ecs:TagResource"]), resources = toset(["arn:aws:ecs:eu-central-1:123456789012:task/main/*"]), conditions = { "ecs:CreateAction" = "StringEquals RunTask" } }
+      Roles = { actions = toset(["iam:PassRole"]), resources = toset(["arn:aws:iam::123456789012:role/mocked"]), conditions = { "iam:PassedToService" = "StringEquals ecs-tasks.amazonaws.com" } }
+    }
+    error_message = "The scheduler may do other things."
   }
 }

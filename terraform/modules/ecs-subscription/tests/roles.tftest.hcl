@@ -71,6 +71,10 @@ run "secrets_without_their_suffix" {
     error_message = "The role writes other logs."
   }
   assert {
+    condition     = { for s in data.aws_iam_policy_document.execution.statement : s.sid => s.actions if contains(["Secrets", "Parameters", "Keys"], s.sid) } == { Secrets = toset(["secretsmanager:GetSecretValue"]), Parameters = toset(["ssm:GetParameters"]), Keys = toset(["kms:Decrypt"]) }
+    error_message = "Secrets can be read otherwise, or not at all."
+  }
+  assert {
     condition     = contains(jsondecode(aws_ecs_task_definition.this.container_definitions)[0].secrets, { name = "KAFKA_OPTION_SASL_PASSWORD", valueFrom = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:kafka-AbCdEf:password::" })
     error_message = "The container does not get the field of the secret."
   }
@@ -80,8 +84,17 @@ run "no_secrets_no_right_to_any" {
   command = apply
 
   assert {
-    condition     = toset(data.aws_iam_policy_document.execution.statement[*].sid) == toset(["Logs", "Image"])
-    error_message = "The role may read secrets."
+    condition = { for s in data.aws_iam_policy_document.execution.statement : s.sid => { actions = s.actions, resources = s.resources } } == {
+      Logs  = { actions = toset(["logs:CreateLogStream", "logs:PutLogEvents"]), resources = toset(["arn:aws:logs:eu-central-1:123456789012:log-group:/kafka-sidecar/orders-to-billing:*"]) }
+      Image = { actions = toset(["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"]), resources = toset(["*"]) }
+    }
+    error_message = "The role may do other things."
+  }
+  assert {
+    condition = { for service, d in data.aws_iam_policy_document.assume : service => [for s in d.statement : { who = one(s.principals).identifiers, conditions = { for c in s.condition : c.variable => c.values } }] } == { for service in ["ecs-tasks", "scheduler"] :
+      service => [{ who = toset(["${service}.amazonaws.com"]), conditions = { "aws:SourceAccount" = tolist(["123456789012"]) } }]
+    }
+    error_message = "Others may take the roles."
   }
   assert {
     condition     = length(data.aws_iam_policy_document.task) == 0
@@ -99,7 +112,7 @@ run "msk_with_iam" {
 
   assert {
     condition = { for s in data.aws_iam_policy_document.task[0].statement : s.sid => { actions = s.actions, resources = s.resources } } == {
-      Cluster     = { actions = toset(["kafka-cluster:Connect", "kafka-cluster:DescribeCluster", "kafka-cluster:WriteDataIdempotently"]), resources = toset(["arn:aws:kafka:eu-central-1:123456789012:cluster/main/0f0f-1"]) }
+      Cluster     = { actions = toset(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"]), resources = toset(["arn:aws:kafka:eu-central-1:123456789012:cluster/main/0f0f-1"]) }
       Topic       = { actions = toset(["kafka-cluster:DescribeTopic", "kafka-cluster:DescribeTopicDynamicConfiguration", "kafka-cluster:ReadData"]), resources = toset(["arn:aws:kafka:eu-central-1:123456789012:topic/main/0f0f-1/orders"]) }
       Group       = { actions = toset(["kafka-cluster:DescribeGroup", "kafka-cluster:AlterGroup"]), resources = toset(["arn:aws:kafka:eu-central-1:123456789012:group/main/0f0f-1/orders-to-billing"]) }
       DeadLetters = { actions = toset(["kafka-cluster:DescribeTopic", "kafka-cluster:DescribeTopicDynamicConfiguration", "kafka-cluster:WriteData"]), resources = toset(["arn:aws:kafka:eu-central-1:123456789012:topic/main/0f0f-1/orders-dead"]) }

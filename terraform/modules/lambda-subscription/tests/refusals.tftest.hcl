@@ -64,6 +64,16 @@ run "unknown_auth" {
   expect_failures = [var.kafka]
 }
 
+run "auth_that_msk_does_not_know" {
+  command = plan
+
+  variables {
+    kafka = { msk_cluster_arn = "arn:aws:kafka:eu-central-1:123456789012:cluster/main/0f0f-1", auth = "BASIC_AUTH", secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:kafka-AbCdEf" }
+  }
+
+  expect_failures = [var.kafka]
+}
+
 run "auth_without_a_secret" {
   command = plan
 
@@ -159,6 +169,27 @@ run "no_pollers" {
   }
 
   expect_failures = [var.pollers]
+}
+
+run "more_pollers_than_lambda_has" {
+  command = plan
+
+  variables {
+    pollers = { min = 201, max = 300 }
+  }
+
+  expect_failures = [var.pollers]
+}
+
+run "secret_with_a_field" {
+  command = plan
+
+  variables {
+    kafka             = { auth = "BASIC_AUTH", secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:kafka-AbCdEf:password::" }
+    bootstrap_servers = "broker:9092"
+  }
+
+  expect_failures = [var.kafka]
 }
 
 run "timeout_beyond_the_pollers" {
