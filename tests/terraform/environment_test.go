@@ -73,9 +73,10 @@ var rendered = object{
 // dummies stand for secrets in an environment that is only read.
 var dummies = map[string]string{"HANDLER_HEADERS": "authorization: Bearer dummy"}
 
-// container is the part of a container definition that makes its environment.
+// container is the part of a container definition that makes its environment, and what it runs.
 type container struct {
 	Name        string
+	Command     []string
 	Environment []struct{ Name, Value string }
 	Secrets     []struct{ Name string }
 }

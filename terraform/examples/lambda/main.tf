@@ -10,6 +10,11 @@ variable "bucket" {
   type        = string
 }
 
+variable "release" {
+  description = "Version whose zip is in the bucket, like 1.0.0."
+  type        = string
+}
+
 variable "subnet_ids" {
   description = "Subnets from which the handler is reached."
   type        = list(string)
@@ -31,7 +36,7 @@ module "orders_to_billing" {
   kafka    = { msk_cluster_arn = var.msk_cluster_arn, auth = "iam" }
   start_at = "earliest"
 
-  package = { s3_bucket = var.bucket, s3_key = "kafka-sidecar-arm64.zip" }
+  package = { s3_bucket = var.bucket, s3_key = "kafka-sidecar-lambda_${var.release}_arm64.zip" }
   vpc     = { subnet_ids = var.subnet_ids, security_group_ids = var.security_group_ids }
   batch   = { size = 500, window_seconds = 1 }
   pollers = { min = 1, max = 4 }

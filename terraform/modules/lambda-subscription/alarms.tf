@@ -47,7 +47,7 @@ locals {
       missing     = "notBreaching"
     }
     no-poller = {
-      threshold   = try(var.alarms.no_poller, false) ? 1 : null
+      threshold   = try(var.alarms.no_poller, false) && var.enabled ? 1 : null
       description = "No poller of the event source mapping runs."
       namespace   = "AWS/Lambda"
       metric      = "ProvisionedPollers"

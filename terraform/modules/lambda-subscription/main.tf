@@ -92,6 +92,7 @@ resource "aws_lambda_function" "this" {
 
 resource "aws_lambda_event_source_mapping" "this" {
   function_name                      = aws_lambda_function.this.arn
+  enabled                            = var.enabled
   event_source_arn                   = var.kafka.msk_cluster_arn
   topics                             = [local.topic]
   batch_size                         = var.batch.size

@@ -116,6 +116,13 @@ variable "batch" {
   }
 }
 
+variable "enabled" {
+  description = "Whether the event source mapping reads. False stops the subscription where it is."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "log_kms_key_arn" {
   description = "KMS key of the log group."
   type        = string

@@ -67,7 +67,7 @@ run "smallest" {
   }
 
   assert {
-    condition     = aws_lambda_event_source_mapping.this.provisioned_poller_config[0].maximum_pollers == 2 && aws_lambda_event_source_mapping.this.batch_size == 100
+    condition     = aws_lambda_event_source_mapping.this.provisioned_poller_config[0].maximum_pollers == 2 && aws_lambda_event_source_mapping.this.enabled && aws_lambda_event_source_mapping.this.batch_size == 100
     error_message = "The mapping costs more, or brings other batches."
   }
 
@@ -251,6 +251,20 @@ run "alarms_without_metrics_of_our_own" {
   assert {
     condition     = keys(aws_cloudwatch_metric_alarm.this) == ["lag"] && !contains(output.environment, "METRICS_EMF")
     error_message = "There is an alarm, or a metric, that nobody asked for."
+  }
+}
+
+run "stopped" {
+  command = plan
+
+  variables {
+    enabled = false
+    alarms  = { actions = [], lag = 1000 }
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.this.enabled == false && keys(aws_cloudwatch_metric_alarm.this) == ["lag"]
+    error_message = "The mapping reads, or somebody is told that it does not."
   }
 }
 
