@@ -146,6 +146,12 @@ func add(t *testing.T, w *zip.Writer, file string) {
 func TestLambdaZipHoldsOneExecutableBootstrap(t *testing.T) {
 	r := readRelease(t)
 	in := r.pack(t, "lambda", r.build(t, "lambda", "linux", "arm64"))
+	checkFunction(t, in, version)
+}
+
+// checkFunction looks into a zip as the runtime of Lambda does.
+func checkFunction(t *testing.T, in *zip.Reader, version string) {
+	t.Helper()
 	var names []string
 	for _, f := range in.File {
 		names = append(names, f.Name)
