@@ -33,12 +33,34 @@ type release struct {
 		IDs          []string
 		Formats      []string
 		NameTemplate string `yaml:"name_template"`
-		Files        []string
+		Files        []file
+		BuildsInfo   info `yaml:"builds_info"`
 	}
 	Checksum struct {
 		NameTemplate string `yaml:"name_template"`
 	}
 	Sboms []struct{ Artifacts string }
+}
+
+// file is one that an archive holds beside its executable: a pattern, or with what is told of it.
+type file struct {
+	Src  string
+	Info info
+}
+
+type info struct {
+	Mtime        string
+	Mode         uint32
+	Owner, Group string
+}
+
+// UnmarshalYAML reads either form.
+func (f *file) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		return node.Decode(&f.Src)
+	}
+	type plain file
+	return node.Decode((*plain)(f))
 }
 
 func readRelease(t *testing.T) release {
@@ -97,8 +119,8 @@ func (r release) pack(t *testing.T, id, executable string) *zip.Reader {
 			t.Fatalf("archive %s holds builds %v as %v, want its own as a zip", id, a.IDs, a.Formats)
 		}
 		files := []string{executable}
-		for _, pattern := range a.Files {
-			found, err := filepath.Glob(filepath.Join(repository, pattern))
+		for _, f := range a.Files {
+			found, err := filepath.Glob(filepath.Join(repository, f.Src))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,6 +236,21 @@ func TestImageAndArchivesHoldTheSameProgram(t *testing.T) {
 		}
 		if b.ModTimestamp == "" {
 			t.Errorf("build %s does not come out the same twice: it has no mod_timestamp", b.ID)
+		}
+	}
+}
+
+// TestArchivesComeOutTheSameTwice looks at what an archive takes from where and when it is made.
+func TestArchivesComeOutTheSameTwice(t *testing.T) {
+	for _, a := range readRelease(t).Archives {
+		if want := (info{"{{ .CommitDate }}", 0o755, "root", "root"}); a.BuildsInfo != want {
+			t.Errorf("archive %s: the executable is packed with %+v, want %+v", a.ID, a.BuildsInfo, want)
+		}
+		for _, f := range a.Files {
+			found, err := filepath.Glob(filepath.Join(repository, f.Src))
+			if want := (info{"{{ .CommitDate }}", 0o644, "root", "root"}); err == nil && len(found) > 0 && f.Info != want {
+				t.Errorf("archive %s: %s is packed with %+v, want %+v: a checkout gives it a time of its own", a.ID, f.Src, f.Info, want)
+			}
 		}
 	}
 }
