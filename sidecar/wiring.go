@@ -259,8 +259,11 @@ func (p poster) Post(ctx context.Context, rec *record.Record, facts []deadletter
 		headers[i] = invoke.Header{Name: f.Name, Value: f.Value}
 	}
 	res := p.invoker.Post(ctx, p.url.Get(time.Now()).Reveal(), signer(p.auth), rec, headers)
-	if res.Class == invoke.Done {
+	switch {
+	case res.Class == invoke.Done:
 		return nil
+	case res.Status != 0: // the invoker's error speaks of the handler
+		return fmt.Errorf("post to DEAD_LETTER_URL: answered %d", res.Status)
 	}
 	return fmt.Errorf("post to DEAD_LETTER_URL: %w", res.Err)
 }

@@ -187,13 +187,14 @@ func TestDeadLetterURLGetsTheValueAndTheFacts(t *testing.T) {
 }
 
 func TestFailingDeadLetterTargetBlocksItsKeyAndCommitsNothingPast(t *testing.T) {
-	check := func(t *testing.T, b *harness.Broker, env harness.Env, topic string, h *harness.Handler, fail, heal func()) {
+	check := func(t *testing.T, b *harness.Broker, env harness.Env, topic string, h *harness.Handler, reason string, fail, heal func()) {
 		h.Script(answerTo("key-0", harness.Answer{Status: 400}))
 		s := harness.Start(t, env).WaitReady()
 		fail() // not before the start, which would find out
 		records := b.Produce(harness.Keyed(topic, 100, 10)...)
 		h.WaitSettled(without("key-0", records))
 		s.WaitMetric(1, "kafka_sidecar_parked_keys")
+		s.WaitLog(reason)
 		harness.Throughout(t, 500*time.Millisecond, func() (bool, string) {
 			c := b.Commits(env.Group(), topic)[0]
 			return c.Offset == 0, fmt.Sprintf("committed %d past a record whose dead letter was never written", c.Offset)
@@ -212,7 +213,7 @@ func TestFailingDeadLetterTargetBlocksItsKeyAndCommitsNothingPast(t *testing.T) 
 		topic := b.CreateTopic(1)
 		h, target := harness.NewHandler(t, harness.OK), harness.NewHandler(t, func(harness.Call) harness.Answer { return harness.Answer{Status: 500} })
 		env := harness.TestEnv(b, topic, h).With("DEAD_LETTER_URL", target.URL("/dead"))
-		check(t, b, env, topic, h, func() {}, func() { target.Script(harness.OK) })
+		check(t, b, env, topic, h, "post to DEAD_LETTER_URL: answered 500", func() {}, func() { target.Script(harness.OK) })
 		if got := target.Answered(); got != 10 {
 			t.Errorf("%d dead letters taken, want 10", got)
 		}
@@ -237,7 +238,7 @@ func TestFailingDeadLetterTargetBlocksItsKeyAndCommitsNothingPast(t *testing.T) 
 				}
 				fault.Remove()
 			}
-			check(t, b, env, topic, h, fail, heal)
+			check(t, b, env, topic, h, "write dead letter to topic", fail, heal)
 			if got := len(b.ReadAll(dead)); got < 10 {
 				t.Errorf("%d dead letters, want 10", got)
 			}
