@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/snappy"
@@ -240,14 +241,19 @@ func lz4Unpack(dst, src []byte) ([]byte, error) {
 	return dst, err
 }
 
-// zstdDecoder serves everybody: DecodeAll is stateless and runs as many at once as there are processors, so that its scratch memory (a few hundred KiB each)
-// is bounded too. The window lies in the destination, whatever its size is.
-var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(1<<31))
-	if err != nil {
-		panic(err) // the options are constants
+// zstdDecoders serve everybody, one at a time each: as many as there are processors, so that their scratch memory (a few hundred KiB each) is bounded
+// too. The window lies in the destination, whatever its size is.
+var zstdDecoders = sync.OnceValue(func() chan *zstd.Decoder {
+	n := runtime.GOMAXPROCS(0)
+	all := make(chan *zstd.Decoder, n)
+	for range n {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(1<<31))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		all <- d
 	}
-	return d
+	return all
 })
 
 // zstdSize adds up what the blocks can unpack to (RFC 8878, section 3.1.1.2): stored and repeated blocks tell their size, a compressed one is at
@@ -309,7 +315,12 @@ func zstdSize(src []byte) (total int64, exact bool, err error) {
 }
 
 func zstdUnpack(dst, src []byte) ([]byte, error) {
-	out, err := zstdDecoder().DecodeAll(src, dst)
+	all := zstdDecoders()
+	d := <-all
+	defer func() { all <- d }()
+	out, err := d.DecodeAll(src, dst)
+	// A decoder refers to what it has unpacked until it begins anew, and while it lies idle nothing of a batch of any size could be collected.
+	_, _ = d.DecodeAll(nil, nil)
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		err = errShort
 	}

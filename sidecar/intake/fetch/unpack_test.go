@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -257,5 +258,28 @@ func TestOneRecordOfTenMiB(t *testing.T) {
 		if len(recs) != 1 || !bytes.Equal(recs[0].Value, value) || d.Position() != 1 {
 			t.Errorf("codec %d: %d records", codec, len(recs))
 		}
+	}
+}
+
+// What is given back to the allowance must be memory that can be collected: a decoder that kept the last batch made two of 256 MiB be there at once.
+func TestNoCodecKeepsWhatItHasUnpacked(t *testing.T) {
+	for number, c := range codecs {
+		if c == nil {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			src := pack(int8(number), bytes.Repeat([]byte("a text that repeats itself and is packed. "), 50_000))
+			unpacked := func() weak.Pointer[byte] {
+				dst := make([]byte, 0, 4<<20)
+				if _, err := c.unpack(dst, src); err != nil {
+					t.Fatal(err)
+				}
+				return weak.Make(&dst[:1][0])
+			}()
+			runtime.GC()
+			if unpacked.Value() != nil {
+				t.Error("it is still there")
+			}
+		})
 	}
 }
