@@ -137,7 +137,8 @@ func (in *Intake) Run(ctx context.Context) error {
 
 // start waits for broker, credentials, topic and start positions, with backoff, for as long as the startup timeout allows.
 func (in *Intake) start(ctx context.Context) error {
-	deadline, cancel := context.WithTimeoutCause(ctx, in.cfg.StartupTimeout, errNoAnswer)
+	end := time.Now().Add(in.cfg.StartupTimeout)
+	deadline, cancel := context.WithDeadlineCause(ctx, end, errNoAnswer)
 	defer cancel()
 	backoff := in.cfg.RetryBackoff
 	var reason error
@@ -147,8 +148,8 @@ func (in *Intake) start(ctx context.Context) error {
 			return err
 		}
 		// An attempt that the end of the time cut off says less than the one before it, and what does not change is said once: /startup
-		// goes on saying it.
-		if reason == nil || deadline.Err() == nil {
+		// goes on saying it. By the clock, since a connection's own timer may be ahead of the context's.
+		if reason == nil || time.Now().Before(end) {
 			level := slog.LevelWarn
 			if reason != nil && err.Error() == reason.Error() {
 				level = slog.LevelDebug

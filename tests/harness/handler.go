@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,7 +116,10 @@ func (h *Handler) Down() {
 		return
 	}
 	cancel()
+	// A process that is just being started would have the listener, too, and Up would find the port in use.
+	syscall.ForkLock.RLock()
 	_ = server.Close()
+	syscall.ForkLock.RUnlock()
 	<-served
 }
 

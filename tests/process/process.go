@@ -144,16 +144,24 @@ func FreePort() (int, error) {
 		} else if !free {
 			continue
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
+		if free, err := probe(port); err != nil {
 			return 0, fmt.Errorf("close the probe of port %d: %w", port, err)
+		} else if free {
+			return port, nil
 		}
-		return port, nil
 	}
 	return 0, errors.New("find a free port: 200 tries failed")
+}
+
+// probe listens for a moment. No process is started meanwhile: between fork and exec it would have the listener too, and keep the port for as long.
+func probe(port int) (free bool, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false, nil
+	}
+	return true, l.Close()
 }
 
 // reserved keeps the locks of this process's ports; the operating system lets go of them when it ends.
