@@ -26,6 +26,10 @@ short: ## the quick tests: the embedded broker only, small sizes
 long: ## every test, with those that take minutes, on a real Kafka
 	LONG_TESTS=1 REQUIRE_REAL_KAFKA=1 $(GO) test -timeout 60m ./...
 
+.PHONY: soak
+soak: ## the whole suite ten times in a row (about two hours); ends with the first run that fails
+	@for i in 1 2 3 4 5 6 7 8 9 10; do echo "run $$i"; $(GO) test -count=1 -timeout 25m ./... || exit 1; done
+
 .PHONY: lint
 lint: ## formatting, vet and golangci-lint
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
