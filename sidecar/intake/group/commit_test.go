@@ -19,10 +19,11 @@ func offset(p int32, o int64) Offset { return Offset{Partition: p, Offset: o, Le
 
 func TestCommitOfWhatIsOwnedAndNothingElse(t *testing.T) {
 	inWorld(t, 4, func(t *testing.T, w *world) {
-		a := w.start("a")
+		a := w.prepare("a")
 		if results, err := a.member.Commit(t.Context(), []Offset{offset(0, 1)}); err != nil || !errors.Is(results[0], ErrNotOwned) {
 			t.Fatal(results, err)
 		}
+		a.run()
 		w.until(10*time.Second, "balanced", w.balanced(4, a))
 		b := w.start("b")
 		w.until(20*time.Second, "balanced", w.balanced(4, a, b))
