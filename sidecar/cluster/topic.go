@@ -19,6 +19,11 @@ type Topic struct {
 	Partitions []Partition // ascending by ID
 }
 
+// SameTopic compares topic ids; one that a broker does not say differs from none.
+func SameTopic(a, b [16]byte) bool {
+	return a == b || a == [16]byte{} || b == [16]byte{}
+}
+
 // Partition is one partition of a Topic.
 type Partition struct {
 	ID            int32

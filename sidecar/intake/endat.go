@@ -109,11 +109,11 @@ func (in *Intake) fixEnds(ctx context.Context) error {
 
 // end is where a partition ends. One that came later, or belongs to a topic that was made anew, holds nothing from before the end.
 func (in *Intake) end(topic cluster.Topic, partition int32) End {
-	f, none := in.fixed, [16]byte{}
+	f := in.fixed
 	switch {
 	case f == nil:
 		return End{}
-	case f.topicID != none && topic.ID != none && f.topicID != topic.ID:
+	case !cluster.SameTopic(f.topicID, topic.ID):
 		return End{Set: true}
 	}
 	return End{Set: true, Offset: f.offsets[partition]}
@@ -146,7 +146,7 @@ func (in *Intake) EndReached(ctx context.Context) (bool, error) {
 			continue
 		}
 		m, err := ledger.ParseMetadata(c.Metadata)
-		foreign := err == nil && m.TopicID() != [16]byte{} && topic.ID != [16]byte{} && m.TopicID() != topic.ID
+		foreign := err == nil && !cluster.SameTopic(m.TopicID(), topic.ID)
 		if foreign || !end.Reached(c.Offset) {
 			return false, nil
 		}

@@ -187,7 +187,7 @@ func (in *Intake) position(ctx context.Context, id int32, topic cluster.Topic, c
 	}
 	m, err := ledger.ParseMetadata(c.Metadata)
 	switch {
-	case err == nil && m.TopicID() != ([16]byte{}) && topic.ID != ([16]byte{}) && m.TopicID() != topic.ID:
+	case err == nil && !cluster.SameTopic(m.TopicID(), topic.ID):
 		log.ErrorContext(ctx, "topic was deleted and created again since the last commit: it is read from its start")
 		return fromStart
 	case c.Offset > end && c.LeaderEpoch < 0: // with the epoch the leader can tell from where on it differs

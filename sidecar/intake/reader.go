@@ -258,7 +258,7 @@ func (r *reader) connect(ctx context.Context) (epoch int32, err error) {
 		return -1, err
 	}
 	// Brokers from 3.1 on refuse a fetch for the id of a topic that is gone; before, a fetch goes by name and reads whatever has the name now.
-	if id, ours, none := r.in.topic.current().ID, r.part.Log.TopicID, [16]byte{}; id != none && ours != none && id != ours {
+	if !cluster.SameTopic(r.in.topic.current().ID, r.part.Log.TopicID) {
 		return -1, kafka.InconsistentTopicID
 	}
 	if r.preferred >= 0 && (epoch != r.verified || time.Since(r.named) > r.in.cfg.MetadataMaxAge) {
@@ -297,7 +297,7 @@ func (r *reader) recover(ctx context.Context, cause error) error {
 			return fmt.Errorf("%w (%w)", cause, err)
 		}
 		// Brokers in the middle of an upgrade may not say the id: that is no other topic.
-		if topic, none := r.in.topic.current(), [16]byte{}; topic.ID != none && r.part.Log.TopicID != none && topic.ID != r.part.Log.TopicID {
+		if topic := r.in.topic.current(); !cluster.SameTopic(topic.ID, r.part.Log.TopicID) {
 			return r.recreated(ctx, topic)
 		}
 		return cause

@@ -53,15 +53,10 @@ func (m *Member) look(ctx context.Context) (cluster.Topic, error) {
 func (m *Member) remember(topic cluster.Topic) cluster.Topic {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.topic; old == nil || len(topic.Partitions) >= len(old.Partitions) || !sameTopic(old.ID, topic.ID) {
+	if old := m.topic; old == nil || len(topic.Partitions) >= len(old.Partitions) || !cluster.SameTopic(old.ID, topic.ID) {
 		m.topic = &topic
 	}
 	return *m.topic
-}
-
-// sameTopic compares topic ids; one that a broker does not say differs from none.
-func sameTopic(a, b [16]byte) bool {
-	return a == b || a == [16]byte{} || b == [16]byte{}
 }
 
 // basisTopic is what a leader assigns from: the topic as it is now, else as it was last seen. It asks until it has either, because an
@@ -90,5 +85,5 @@ func (m *Member) basisTopic(ctx context.Context) (cluster.Topic, error) {
 
 // differs says that the topic is not the one that partitions were given out from.
 func (b basis) differs(topic cluster.Topic) bool {
-	return b.known && b.topic == topic.Name && (!sameTopic(b.topicID, topic.ID) || len(topic.Partitions) > int(b.partitions))
+	return b.known && b.topic == topic.Name && (!cluster.SameTopic(b.topicID, topic.ID) || len(topic.Partitions) > int(b.partitions))
 }
