@@ -95,7 +95,10 @@ func (nobody) Refused(*http.Request)                                     {}
 func (nobody) Check(context.Context) error                               { return nil }
 func (nobody) Close()                                                    {}
 
-const authorization = "authorization"
+const (
+	authorization = "authorization"
+	bearerPrefix  = "Bearer "
+)
 
 // fixed is an authorization header that changes only with its file.
 type fixed struct {
@@ -127,10 +130,15 @@ func bearer(load func() (string, error)) (string, error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("read the bearer token: %w", err)
-	case token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+	case !sendable(token):
 		return "", errors.New("read the bearer token: it is empty, or holds spaces or characters beyond ASCII")
 	}
-	return "Bearer " + token, nil
+	return bearerPrefix + token, nil
+}
+
+// sendable says whether a token can stand in a header.
+func sendable(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 func basic(loadUser, loadPassword func() (string, error)) (string, error) {

@@ -47,7 +47,7 @@ func (g *google) fetch(ctx context.Context) (string, time.Time, error) {
 	}
 	token = strings.TrimSpace(token)
 	until, ok := renew.JWTEnd(token)
-	if !ok || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if !ok || !sendable(token) {
 		return "", time.Time{}, errors.New("ask the metadata server for an ID token: the answer is none")
 	}
 	return token, until, nil
@@ -65,9 +65,7 @@ func (e *MetadataError) Error() string {
 }
 
 // Heals says whether the same request may succeed later without anybody changing anything.
-func (e *MetadataError) Heals() bool {
-	return e.Status >= 500 || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests
-}
+func (e *MetadataError) Heals() bool { return renew.Heals(e.Status) }
 
 // explainGoogle leaves out the server's own words and the URL.
 func explainGoogle(err error) error {
@@ -94,8 +92,6 @@ func (g *google) Sign(ctx context.Context, r *http.Request, _ []byte, _ string) 
 	r.Header[authorization] = []string{bearerPrefix + token}
 	return nil
 }
-
-const bearerPrefix = "Bearer "
 
 func (g *google) Refused(r *http.Request) {
 	sent := map[string][]string(r.Header)[authorization] // not in its canonical form, as all headers of ours

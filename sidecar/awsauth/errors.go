@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/renew"
 )
 
 // errNone ends a search that found nothing set up anywhere.
@@ -49,9 +51,7 @@ func (e *AnswerError) Error() string {
 }
 
 // Heals says whether the same request may succeed later without anybody changing anything.
-func (e *AnswerError) Heals() bool {
-	return e.Status >= 500 || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests
-}
+func (e *AnswerError) Heals() bool { return renew.Heals(e.Status) }
 
 // explain says in a line what the SDK says in many, without what an answer or a file held.
 func explain(err error) error {

@@ -91,9 +91,7 @@ func (e *RefusedError) Error() string {
 }
 
 // Heals says whether the same request may be answered with a token later without anybody changing anything.
-func (e *RefusedError) Heals() bool {
-	return e.Status >= 500 || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests
-}
+func (e *RefusedError) Heals() bool { return renew.Heals(e.Status) }
 
 func (e *RefusedError) hint() string {
 	switch {
