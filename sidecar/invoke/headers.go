@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // userAgent is the one header under its canonical key: net/http looks there before it adds its own.
@@ -50,12 +48,8 @@ func constant(key string, values ...string) constantHeader {
 // setHeaders makes all that is the same in every request, and the rules for forwarding.
 func (i *Invoker) setHeaders() error {
 	i.names = newNames(i.cfg.HeaderStyle)
-	load := i.cfg.LoadHeaders
-	if load == nil {
-		load = func() ([]Header, error) { return i.cfg.Headers, nil }
-	}
 	var err error
-	if i.user, err = reload.New(func() (*userHeaders, error) { return i.parseUserHeaders(load) }); err != nil {
+	if i.user, err = i.userHeaders(); err != nil {
 		return err
 	}
 	if !validValue(i.cfg.ContentType) {
@@ -134,9 +128,9 @@ func (i *Invoker) headers(q request, left []string) http.Header {
 		h[c.key] = c.values
 	}
 	i.forward.add(h, rec.Headers)
-	if q.handler {
+	if q.user != nil {
 		// Over what the record has: a file may have been given further names since the forwarder learnt them.
-		for _, c := range i.user.Get(i.cfg.Now()).fixed {
+		for _, c := range q.user.fixed {
 			h[c.key] = c.values
 		}
 	}

@@ -166,9 +166,8 @@ type Invoker struct {
 	cfg       Config
 	keyed     bool
 	utf8Key   bool // the path's key must be valid UTF-8
-	target    *target
-	rotating  *reload.Value[*target] // target as it is now; nil: it does not change
-	noKey     bool                   // the handler's identity of a record is the key in the path: no idempotency-key
+	target    *reload.Value[*target]
+	noKey     bool // the handler's identity of a record is the key in the path: no idempotency-key
 	verdicts  verdicts
 	names     names
 	toHandler []constantHeader // of every attempt, with Config.Headers, which may hold the handler's credentials
@@ -192,19 +191,14 @@ func New(cfg Config) (*Invoker, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	target, err := cfg.target()
-	if err != nil {
-		return nil, err
-	}
-	rotating, err := cfg.rotating()
+	target, err := cfg.targets()
 	if err != nil {
 		return nil, err
 	}
 	i := &Invoker{
 		cfg:       cfg,
 		target:    target,
-		rotating:  rotating,
-		keyed:     cfg.Keyed || target.keyed(),
+		keyed:     cfg.Keyed || target.Get(cfg.Now()).keyed(),
 		utf8Key:   cfg.Kind == Service,
 		noKey:     cfg.ingress() && cfg.Type == "workflow",
 		verdicts:  newVerdicts(cfg),
@@ -283,12 +277,9 @@ func (i *Invoker) Attempt(ctx context.Context, rec *record.Record, attempt int) 
 	if r, decided := i.Precheck(rec); decided {
 		return r
 	}
-	to := i.target
-	if i.rotating != nil {
-		to = i.rotating.Get(i.cfg.Now())
-	}
-	u := to.fill(rec, i.cfg.Topic, i.utf8Key)
-	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true, auth: i.cfg.Auth}
+	now := i.cfg.Now()
+	u := i.target.Get(now).fill(rec, i.cfg.Topic, i.utf8Key)
+	q := request{rec: rec, attempt: attempt, body: i.encode(rec), handler: true, user: i.user.Get(now), auth: i.cfg.Auth}
 	if i.cfg.Tracer != nil {
 		return i.traced(ctx, u, q)
 	}

@@ -20,7 +20,8 @@ type request struct {
 	rec     *record.Record
 	attempt int // 0: not said
 	body    []byte
-	handler bool // send Config.Headers
+	handler bool         // it goes to the handler
+	user    *userHeaders // nil: none
 	extra   []Header
 	span    Span // nil: none
 	auth    Auth // nil: none
@@ -60,8 +61,8 @@ func (i *Invoker) do(ctx context.Context, u *url.URL, q request) Result {
 	if q.handler && i.cfg.Kind == Lambda {
 		hr.Header = i.lambdaHeaders(q, left)
 	} else {
-		if host := i.user.Get(start).host; q.handler && host != "" {
-			hr.Host = host
+		if q.user != nil && q.user.host != "" {
+			hr.Host = q.user.host
 		}
 		hr.Header = i.headers(q, left)
 	}

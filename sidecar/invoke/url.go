@@ -79,10 +79,11 @@ func (c *Config) target() (*target, error) {
 	return t, nil
 }
 
-// rotating follows the URL of the configuration where that can change.
-func (c *Config) rotating() (*reload.Value[*target], error) {
-	if c.Kind != HTTP || c.LoadURL == nil {
-		return nil, nil
+// targets follows the URL of the configuration where that can change.
+func (c *Config) targets() (*reload.Value[*target], error) {
+	first, err := c.target()
+	if err != nil || c.Kind != HTTP || c.LoadURL == nil {
+		return reload.Fixed(first), err
 	}
 	return reload.New(func() (*target, error) {
 		template, err := c.LoadURL()

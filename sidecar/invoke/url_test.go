@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -109,7 +110,7 @@ func FuzzKeySegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key []byte) {
 		r := rec()
 		r.Key = key
-		u := i.target.fill(r, "orders", false)
+		u := i.target.Get(time.Time{}).fill(r, "orders", false)
 		uri := u.RequestURI()
 		segment, query, _ := strings.Cut(strings.TrimPrefix(uri, "/a/"), "/b?k=")
 		if strings.ContainsAny(segment, "/?# \r\n") || segment == "." || segment == ".." || segment != query {
@@ -120,7 +121,7 @@ func FuzzKeySegment(f *testing.F) {
 				t.Fatalf("%q reads as %q: %v", key, back, err)
 			}
 		}
-		utf8URI := i.target.fill(r, "orders", true).RequestURI()
+		utf8URI := i.target.Get(time.Time{}).fill(r, "orders", true).RequestURI()
 		if utf8.Valid(key) != (utf8URI == uri) {
 			t.Fatalf("%q: %q, %q", key, uri, utf8URI)
 		}

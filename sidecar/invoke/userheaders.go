@@ -3,6 +3,8 @@ package invoke
 import (
 	"fmt"
 	"strings"
+
+	"github.com/kafka-sidecar/kafka-sidecar/sidecar/reload"
 )
 
 // userHeaders are the headers that the user sends with every attempt. They may hold the handler's credentials and go nowhere else.
@@ -11,11 +13,22 @@ type userHeaders struct {
 	host  string // Host header, empty: that of the URL
 }
 
-func (i *Invoker) parseUserHeaders(load func() ([]Header, error)) (*userHeaders, error) {
-	headers, err := load()
-	if err != nil {
-		return nil, err
+// userHeaders follows the headers of the configuration where they can change.
+func (i *Invoker) userHeaders() (*reload.Value[*userHeaders], error) {
+	if i.cfg.LoadHeaders != nil {
+		return reload.New(func() (*userHeaders, error) {
+			headers, err := i.cfg.LoadHeaders()
+			if err != nil {
+				return nil, err
+			}
+			return i.parseUserHeaders(headers)
+		})
 	}
+	user, err := i.parseUserHeaders(i.cfg.Headers)
+	return reload.Fixed(user), err
+}
+
+func (i *Invoker) parseUserHeaders(headers []Header) (*userHeaders, error) {
 	u := &userHeaders{}
 	for _, h := range headers {
 		name := strings.ToLower(h.Name)

@@ -12,7 +12,7 @@ const Interval = time.Second
 
 // Value is a value that follows its source. It is safe for concurrent use.
 type Value[T any] struct {
-	load    func() (T, error)
+	load    func() (T, error) // nil: it does not change
 	current atomic.Pointer[T]
 
 	mu     sync.Mutex // held while loading
@@ -30,10 +30,17 @@ func New[T any](load func() (T, error)) (*Value[T], error) {
 	return v, nil
 }
 
+// Fixed is a value that comes from no file and does not change.
+func Fixed[T any](value T) *Value[T] {
+	v := &Value[T]{}
+	v.current.Store(&value)
+	return v
+}
+
 // Get gives the value as of now, loaded again when it was last at least an Interval ago. While it cannot be loaded, for instance in the middle
 // of its file being replaced, the last good one is given.
 func (v *Value[T]) Get(now time.Time) T {
-	if v.mu.TryLock() { // who does not get the lock uses what is there
+	if v.load != nil && v.mu.TryLock() { // who does not get the lock uses what is there
 		if now.Sub(v.looked) >= Interval {
 			v.looked = now
 			if value, err := v.load(); err == nil {

@@ -37,3 +37,12 @@ func TestValueFollowsItsSourceAndKeepsTheLastGoodOne(t *testing.T) {
 		t.Error("a first value that is not there should be an error")
 	}
 }
+
+func TestFixedValueStays(t *testing.T) {
+	v := Fixed("only")
+	for _, at := range []time.Time{{}, time.Now(), time.Now().Add(time.Hour)} {
+		if got := v.Get(at); got != "only" {
+			t.Errorf("at %s: %q", at, got)
+		}
+	}
+}
