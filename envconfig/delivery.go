@@ -143,7 +143,7 @@ func (p *parser) endAt(text string) EndAt {
 	if !ok {
 		p.fail("END_AT", "%s is not valid; want latest, a time like 2026-01-31T08:00:00Z, or an age like -2h", quote(text))
 	}
-	if ok && at.before(time.Now()).After(time.Now()) {
+	if at.Time.After(time.Now()) {
 		p.fail("END_AT", "%s is in the future; want latest, or a time or an age in the past", quote(text))
 	}
 	return EndAt(at)

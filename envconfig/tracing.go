@@ -77,7 +77,8 @@ func (p *parser) exporter() {
 	} else if compression != "" && compression != "none" {
 		p.fail(name, "%s is not valid; want gzip or none", quote(compression))
 	}
-	t.Timeout = p.milliseconds("TIMEOUT", 10*time.Second)
+	name, _ = p.otlp("TIMEOUT")
+	t.Timeout = p.milliseconds(name, 10*time.Second)
 	name, text = p.otlp("HEADERS")
 	t.Headers = SecretRef{Value: Secret(text), File: p.fromFile[name]}
 	if _, err := otlpHeaders(text); err != nil {
@@ -109,9 +110,8 @@ func (p *parser) collectorTLS() {
 	}
 }
 
-// milliseconds reads a time of the exporter.
-func (p *parser) milliseconds(suffix string, standard time.Duration) time.Duration {
-	name, _ := p.otlp(suffix)
+// milliseconds reads a time, which OpenTelemetry writes as a number.
+func (p *parser) milliseconds(name string, standard time.Duration) time.Duration {
 	return time.Duration(p.whole(name, int(standard.Milliseconds()), 1<<31-1)) * time.Millisecond
 }
 
@@ -132,8 +132,8 @@ func (p *parser) whole(name string, standard, most int) int {
 // batches reads how spans wait.
 func (p *parser) batches() {
 	t := &p.cfg.Tracing
-	t.BatchDelay = time.Duration(p.whole("OTEL_BSP_SCHEDULE_DELAY", 5000, 1<<31-1)) * time.Millisecond
-	t.ExportTimeout = time.Duration(p.whole("OTEL_BSP_EXPORT_TIMEOUT", 30000, 1<<31-1)) * time.Millisecond
+	t.BatchDelay = p.milliseconds("OTEL_BSP_SCHEDULE_DELAY", 5*time.Second)
+	t.ExportTimeout = p.milliseconds("OTEL_BSP_EXPORT_TIMEOUT", 30*time.Second)
 	t.QueueSize = p.whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048, maxSpanQueue)
 	t.BatchSize = p.whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, t.QueueSize), maxSpanQueue)
 	if t.BatchSize > t.QueueSize {

@@ -95,14 +95,14 @@ func (f *flow) atEnd(assigned []int32, now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	complete, stuck, acknowledged := f.survey(assigned)
-	switch {
-	case f.halted:
-	case (complete || stuck) && !acknowledged:
+	if f.halted { // a record has stopped the run: it is not over
+		complete, stuck = false, false
+	}
+	if (complete || stuck) && !acknowledged {
 		signal(f.commitDue)
 	}
-	stuck = stuck && !f.halted
 	switch {
-	case complete && acknowledged && !f.halted:
+	case complete && acknowledged:
 		return errFinished
 	case !stuck && !f.heldAt.IsZero():
 		f.heldAt = time.Time{}

@@ -44,16 +44,16 @@ func Probe(ctx context.Context, cfg *envconfig.Config) (string, error) {
 // probePosition says where a run would begin.
 func probePosition(ctx context.Context, cfg *envconfig.Config, c *cluster.Cluster, topic cluster.Topic, found *strings.Builder) error {
 	in := intake.New(intakeConfig(cfg, c, slog.New(slog.DiscardHandler)), nil)
+	at := StartAt(cfg.Run.StartAt, time.Now())
 	has, err := in.HasCommits(ctx, topic)
 	switch {
 	case err != nil:
 		return err
 	case has:
 		fmt.Fprintf(found, "; group %q has committed offsets and resumes there", cfg.Kafka.GroupID)
-	case StartAt(cfg.Run.StartAt, time.Now()).Refuse:
+	case at.Refuse:
 		return in.RefuseStart()
 	default:
-		at := StartAt(cfg.Run.StartAt, time.Now())
 		unread, err := intake.Unread(ctx, c, topic, at, cfg.Kafka.ReadCommitted)
 		if err != nil {
 			return err

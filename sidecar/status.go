@@ -153,19 +153,24 @@ func (f *flow) gauges(p *partition, now time.Time) metrics.Partition {
 	g.BacklogRecords = f.backlog(p)
 	if e, ok := p.ledger.Oldest(); ok {
 		g.OldestUnsettledSecs = age(now, e.Tag)
-	} else if !p.unreadSince.IsZero() {
-		g.OldestUnsettledSecs = now.Sub(p.unreadSince).Seconds() // its timestamp shows only when it is read
+	} else {
+		g.OldestUnsettledSecs = p.unreadFor(now)
 	}
 	return g
 }
 
 // lagSeconds is for a partition with records in its log that were not taken in. Before the first record was, as under PAUSED, it is how long they
-// are known to wait: their timestamps show only when they are read.
+// are known to wait.
 func (p *partition) lagSeconds(now time.Time) float64 {
-	switch {
-	case p.lastTaken > 0:
+	if p.lastTaken > 0 {
 		return age(now, p.lastTaken)
-	case p.unreadSince.IsZero():
+	}
+	return p.unreadFor(now)
+}
+
+// unreadFor is for how many seconds records are known to wait in the log, none of which was taken in: their timestamps show only when they are read.
+func (p *partition) unreadFor(now time.Time) float64 {
+	if p.unreadSince.IsZero() {
 		return 0
 	}
 	return now.Sub(p.unreadSince).Seconds()

@@ -13,7 +13,7 @@ import (
 // source is where Terraform finds the module.
 const source = "github.com/kafka-sidecar/kafka-sidecar//terraform/modules/ecs-subscription"
 
-// inputs are the inputs of the module that stand for variables, in the order of printing; a dot leads to a field.
+// inputs are the inputs of the module that stand for variables; a dot leads to a field.
 var inputs = map[string]string{
 	"SUBSCRIPTION_SOURCE": "subscription.source", "SUBSCRIPTION_SINK": "subscription.sink", "KAFKA_BOOTSTRAP_SERVERS": "bootstrap_servers",
 	"HANDLER_URL": "handler.url", "HANDLER_PROTOCOL": "handler.protocol", "HANDLER_TYPE": "handler.type",
