@@ -16,7 +16,7 @@ provider "aws" {
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true
-  max_retries                 = 1
+  max_retries                 = 4 # a connection that breaks off is tried again, as it is at AWS; the default of 25 would hide the mock's own errors for long
 
   endpoints {
     applicationautoscaling = var.endpoint
