@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,10 +63,12 @@ func (b *Broker) Transaction(commit bool, records ...*kgo.Record) []*kgo.Record 
 	return records
 }
 
-// OpenTransaction writes records and leaves the transaction open until the returned function ends it.
+// OpenTransaction writes records and leaves the transaction open until the returned function ends it, which waits until its markers are in the log: a
+// broker acknowledges the end before, and what others write meanwhile would come between.
 func (b *Broker) OpenTransaction(records ...*kgo.Record) (end func(commit bool)) {
 	b.t.Helper()
-	cl := b.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(Name(b.t, "txn")))
+	id := Name(b.t, "txn")
+	cl := b.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(id))
 	if err := cl.BeginTransaction(); err != nil {
 		b.t.Fatalf("begin a transaction: %v", err)
 	}
@@ -77,6 +80,11 @@ func (b *Broker) OpenTransaction(records ...*kgo.Record) (end func(commit bool))
 		if err := cl.EndTransaction(ctx, kgo.TransactionEndTry(commit)); err != nil {
 			b.t.Fatalf("end a transaction: %v", err)
 		}
+		Eventually(b.t, Patience, func() (bool, string) {
+			described, err := b.admin.DescribeTransactions(ctx, id)
+			state := described[id].State
+			return err == nil && (strings.HasPrefix(state, "Complete") || state == "Empty"), fmt.Sprintf("the transaction is %s (%v)", state, err)
+		})
 	}
 }
 
