@@ -44,6 +44,22 @@ func TestDrainEndsRunningAttemptsAndStartsNone(t *testing.T) {
 	})
 }
 
+func TestNothingBeginsOnceTheProcessStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, nil)
+		defer s.end()
+		s.handle = takes(10 * time.Second)
+		s.admit(0, repeatKeys(20, "a", "b")...)
+		synctest.Wait()
+		s.flow.windDown()
+		s.admit(20, "c") // what a reader had in its hands
+		pass(time.Minute)
+		if got := s.deliveredOffsets(); len(got) != 2 || len(s.tried()) != 2 {
+			t.Errorf("delivered %v, tried %v: want the 2 that ran", got, s.tried())
+		}
+	})
+}
+
 func TestDrainBudgetCancelsWhatStillRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, nil)
@@ -54,7 +70,7 @@ func TestDrainBudgetCancelsWhatStillRuns(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		began := time.Now()
-		s.flow.stopping = true
+		s.flow.windDown()
 		s.flow.Drain(ctx, []int32{0})
 		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("drain took %s, want its budget of 5s", took)

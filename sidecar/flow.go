@@ -29,7 +29,7 @@ type flow struct {
 	waiters  int        // readers that wait for room
 	lanes    *lanes.Lanes
 	parts    map[int32]*partition
-	stopping bool      // the process drains for good
+	stopping bool      // the process drains for good: nothing begins any more
 	stopped  bool      // workers end
 	wakeAt   time.Time // when the clock is to wake a worker, zero for never
 	unacked  int64     // settled since the last acknowledged commit, all partitions
@@ -232,7 +232,7 @@ func (f *flow) isOver(soonest time.Time) bool {
 
 // pick chooses the next attempt, or arranges for the clock to wake a worker when there may be one and says when that is, zero for not by itself.
 func (f *flow) pick(now time.Time) (it *lanes.Item, soonest time.Time) {
-	if !f.heldAt.IsZero() {
+	if f.stopping || !f.heldAt.IsZero() {
 		return nil, time.Time{} // whoever holds wakes everybody when it lets go
 	}
 	if !f.cfg.mayStart(now) {
@@ -344,6 +344,14 @@ func (f *flow) warnParked() {
 		f.log.Warn("parked keys hold most of what PARKED_MAX and PARKED_MAX_BYTES leave to a partition: when they hold all, it pauses", slog.Int("percent", percent), slog.Int("parked_keys", st.ParkedKeys),
 			slog.Int("records", st.ParkedRecords), slog.Int("max", l.ParkedMax), slog.Int64("bytes", st.ParkedBytes), slog.Int64("max_bytes", l.ParkedMaxBytes))
 	}
+}
+
+// windDown lets what runs end and nothing begin, for good. The partitions are drained one by one after it, which may wait for their readers; records that
+// were taken in must not be handed out meanwhile to a handler that stops as well.
+func (f *flow) windDown() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopping = true
 }
 
 // halt ends the workers once they have finished what they are at.

@@ -158,12 +158,10 @@ func (s *Sidecar) watchStop(run, clock context.Context, stop context.CancelCause
 	case <-clock.Done():
 		return
 	}
+	s.flow.windDown() // before /ready says so
 	s.draining.Store(true)
 	now := time.Now()
 	s.stopping.Store(&now)
-	s.flow.mu.Lock()
-	s.flow.stopping = true
-	s.flow.mu.Unlock()
 	s.log.Info("stopping: no more records are taken in, running attempts end", slog.Duration("budget", s.cfg.Run.DrainBudget()))
 }
 
