@@ -346,8 +346,8 @@ func (f *flow) warnParked() {
 	}
 }
 
-// windDown lets what runs end and nothing begin, for good. The partitions are drained one by one after it, which may wait for their readers; records that
-// were taken in must not be handed out meanwhile to a handler that stops as well.
+// windDown lets what runs end and nothing begin, for good. The partitions are drained after it, once their readers have ended; records that were
+// taken in must not be handed out meanwhile to a handler that stops as well.
 func (f *flow) windDown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
